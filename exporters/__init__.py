@@ -1,0 +1,1 @@
+"""Container and node metrics for Prometheus."""

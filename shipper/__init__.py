@@ -1,0 +1,1 @@
+"""Containers' stdout to the queue: runs on every node, reads each line once."""

@@ -1,0 +1,37 @@
+"""Where a container's log is read. Two sources yield the same entries: the json-file log in place, the engine's API."""
+
+from typing import Protocol
+
+from shipper.entries import Entries, Position
+
+
+class Source(Protocol):
+    """One container's log from a position on. Used by one thread; `read` never waits.
+
+    The position that it resumes from may stem from the other source.
+    """
+
+    kind: str
+    """"file" or "api"."""
+
+    def read(self, limit: int) -> Entries | None:
+        """The next entries, about `limit` bytes at most, or None where nothing is there now.
+
+        Raises EngineUnavailable never: a source keeps trying, with backoff, until it is `finished` or closed.
+        """
+
+    def stopped(self) -> None:
+        """The container has stopped: what is left is all there is, until `started`."""
+
+    def started(self) -> None:
+        """The container has started again."""
+
+    @property
+    def finished(self) -> bool:
+        """Stopped, and everything read. (Never true while the container runs.)"""
+
+    @property
+    def refused(self) -> str:
+        """Why the engine will never give this log ("" while it may): removed, driver, ..."""
+
+    def close(self) -> None: ...

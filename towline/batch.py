@@ -1,0 +1,170 @@
+"""The one thing that flows: a batch, made of sections, each holding many lines of one container.
+
+A section's `docs` are Elasticsearch bulk pairs, one action line and one document line for each log line:
+
+    {"create":{"_id":"2026-11-23T00:25:00.123456789Z-q8Zk3xVw-0"}}
+    {"@timestamp":"2026-11-23T00:25:00.123456789Z","message":"…","stream":"stdout","event":{"sequence":17}␞}
+
+`␞` (0x1E, a byte that JSON text can't hold) stands for what all lines of the section have in common, the
+origin: it is written once per section and put in by one `bytes.replace` where a store wants whole documents.
+So the node compresses a third of the bytes, and nobody downstream touches a single line.
+
+The key order of a document line is part of the format: `@timestamp`, `message`, `stream` first, then the rest.
+
+On the wire and in the spool a batch is one zstd frame of
+
+    {"towline":1,"node":"…","count":2,"sections":[{"origin":{…},"count":2,"bytes":310,"first":…,"last":…}]}\\n
+    docs of section 1, docs of section 2, …
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import orjson
+import zstandard
+
+from towline.errors import BatchError
+
+VERSION = 1
+CONTENT_TYPE = "application/vnd.towline.batch"
+CONTENT_ENCODING = "zstd"
+ORIGIN_MARK = b"\x1e"
+
+MAX_BATCH_BYTES = 256 << 20
+"""Upper bound of a decoded batch, so that a damaged or hostile frame can't claim all memory."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What all lines of one container share.
+
+    `fields` is the ECS document part (container, host, service, orchestrator, data_stream), JSON-able and nested.
+    """
+
+    fields: Mapping[str, Any]
+
+    @property
+    def container_id(self) -> str:
+        return str(self.fields["container"]["id"])
+
+    @property
+    def container_name(self) -> str:
+        return str(self.fields["container"]["name"])
+
+    @property
+    def service(self) -> str:
+        return str(self.fields["service"]["name"])
+
+    @property
+    def node(self) -> str:
+        return str(self.fields["host"]["name"])
+
+    @cached_property
+    def json(self) -> bytes:
+        """The fields as one JSON object; equal origins give equal bytes, so this also serves as identity."""
+        return orjson.dumps(self.fields, option=orjson.OPT_SORT_KEYS)
+
+    @cached_property
+    def fragment(self) -> bytes:
+        """What replaces ORIGIN_MARK: the fields without braces, with a comma in front."""
+        inner = self.json[1:-1]
+        return b"," + inner if inner else b""
+
+
+@dataclass(frozen=True)
+class Section:
+    """`count` lines of one origin, in the order of its log.
+
+    `first` and `last` are the smallest and largest `@timestamp` in `docs` (RFC 3339, nine digits, Z), which is not
+    always that of the first and last line: clocks jump.
+    """
+
+    origin: Origin
+    docs: bytes
+    count: int
+    first: str
+    last: str
+
+    def expand(self) -> bytes:
+        """Whole documents: an Elasticsearch bulk body."""
+        return self.docs.replace(ORIGIN_MARK, self.origin.fragment)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is published, confirmed, stored and acknowledged as one."""
+
+    sections: Sequence[Section]
+    node: str = ""
+    count: int = field(init=False)
+    size: int = field(init=False)
+    """Bytes of all docs, uncompressed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", sum(section.count for section in self.sections))
+        object.__setattr__(self, "size", sum(len(section.docs) for section in self.sections))
+
+    def encode(self, level: int = 1) -> bytes:
+        """The batch as one zstd frame (the format of this module's docstring)."""
+        header = {
+            "towline": VERSION,
+            "node": self.node,
+            "count": self.count,
+            "sections": [
+                {
+                    "origin": section.origin.fields,
+                    "count": section.count,
+                    "bytes": len(section.docs),
+                    "first": section.first,
+                    "last": section.last,
+                }
+                for section in self.sections
+            ],
+        }
+        body = b"".join([orjson.dumps(header), b"\n", *(section.docs for section in self.sections)])
+        return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(body)
+
+
+def decode(frame: bytes) -> Batch:
+    """The batch in `frame`; raises BatchError where it is damaged, not ours, or newer than this program."""
+    body = _decompress(frame)
+    head, newline, docs = body.partition(b"\n")
+    try:
+        header = orjson.loads(head)
+        version = header["towline"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BatchError(f"not a Towline batch: {error}") from error
+    if not newline or version != VERSION:
+        raise BatchError(f"batch version {version!r}; this program reads version {VERSION}: upgrade it first")
+    try:
+        return Batch(_sections(header["sections"], docs), node=header["node"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BatchError(f"batch header does not fit its content: {error}") from error
+
+
+def _decompress(frame: bytes) -> bytes:
+    try:
+        size = zstandard.frame_content_size(frame)
+        if not 0 <= size <= MAX_BATCH_BYTES:
+            raise BatchError(f"batch claims {size} bytes; the most allowed is {MAX_BATCH_BYTES}")
+        return zstandard.ZstdDecompressor().decompress(frame)
+    except zstandard.ZstdError as error:
+        raise BatchError(f"damaged batch: {error}") from error
+
+
+def _sections(rows: list[dict[str, Any]], docs: bytes) -> list[Section]:
+    sections = []
+    start = 0
+    for row in rows:
+        end = start + int(row["bytes"])
+        section = Section(Origin(row["origin"]), docs[start:end], int(row["count"]), row["first"], row["last"])
+        if len(section.docs) != row["bytes"] or section.docs.count(b"\n") != 2 * section.count:
+            raise ValueError(f"section of {row['count']} lines is cut short")
+        _ = section.origin.container_id, section.origin.service, section.origin.node
+        sections.append(section)
+        start = end
+    if start != len(docs):
+        raise ValueError(f"{len(docs) - start} bytes too many")
+    return sections

@@ -1,0 +1,144 @@
+"""Settings, each declared once with its type, default and text; the command line, the environment and the README's
+table are made from these declarations.
+
+Every setting is an option `--name`, an environment variable `TOWLINE_NAME`, and, where it is a secret, also
+`TOWLINE_NAME_FILE` (a file that holds the value; secrets are never options of their own).
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+
+
+class Size(click.ParamType):
+    """Bytes, as 4096, 64K, 10M, 2G (powers of 1024)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+        factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 1)
+        number = text[:-1] if factor > 1 else text
+        if not number.isdecimal():
+            self.fail(f"{value!r} is not a size; write for example 512K, 64M or 2G", param, ctx)
+        return int(number) * factor
+
+
+class Age(click.ParamType):
+    """Seconds, as 90, 30s, 15m, 12h, 7d."""
+
+    name = "age"
+    factors: ClassVar[dict[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip().lower()
+        factor = self.factors.get(text[-1:], 1)
+        number = text[:-1] if text[-1:] in self.factors else text
+        try:
+            seconds = float(number) * factor
+        except ValueError:
+            self.fail(f"{value!r} is not an age; write for example 30s, 15m, 12h or 7d", param, ctx)
+        if not 0 <= seconds < 1e12:
+            self.fail(f"{value!r} is not an age; it must be between 0 and 30,000 years", param, ctx)
+        return seconds
+
+
+class Address(click.ParamType):
+    """HOST:PORT, [V6]:PORT or :PORT (all interfaces)."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not port.isascii() or not port.isdecimal() or not 0 <= int(port) <= 65535:
+            self.fail(f"{value!r} is not HOST:PORT with a port from 0 to 65535, for example 127.0.0.1:8514", param, ctx)
+        return host.strip("[]") or "0.0.0.0", int(port)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing that can be set. `kind` is a click type; `default` None means that the program decides at run time."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+    multiple: bool = False
+
+    @property
+    def parameter(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        return "TOWLINE_" + self.parameter.upper()
+
+    def option(self) -> Callable[[Any], Any]:
+        """The click option. Where one may be repeated, its variable holds several separated by white space."""
+        return click.option(
+            f"--{self.name}",
+            self.parameter,
+            type=self.kind,
+            default=self.default,
+            multiple=self.multiple,
+            envvar=self.variable,
+            show_default=self.default is not None and not self.multiple,
+            show_envvar=True,
+            help=self.help,
+        )
+
+
+def default_data() -> Path:
+    """/var/lib/towline for root, else towline below the user's state folder (XDG base directories)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/towline")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "towline"
+
+
+DATA = Setting("data", click.Path(path_type=Path), None, "Folder of the store, checkpoints and spool. "
+               "Default: /var/lib/towline for root, else ~/.local/state/towline.")  # fmt: skip
+STATE = Setting("state", click.Path(path_type=Path), None, "Folder of checkpoints and spool. Default: DATA/state.")
+LISTEN = Setting("listen", Address(), "127.0.0.1:8514", "Address of the HTTP server.")
+ENGINE = Setting("engine", str, "unix:///var/run/docker.sock", "The Docker engine's socket.")
+SOURCE = Setting("source", click.Choice(["auto", "file", "api"]), "auto",
+                 "Where lines are read: the json-file log in place, the engine's API, or auto: the file where it can "
+                 "be read, else the API.")  # fmt: skip
+ENGINE_ROOT = Setting("engine-root", click.Path(path_type=Path), None, "Where this process sees the engine's data "
+                      "folder (json-file logs). Default: the folder that the engine names.")  # fmt: skip
+NODE = Setting("node", str, None, "Name of this node in `host.name`. Default: the engine's own name.")
+INCLUDE = Setting("include", str, (), "Collect only containers whose name or service matches this glob. Repeatable.",
+                  multiple=True)  # fmt: skip
+EXCLUDE = Setting("exclude", str, (), "Leave out containers whose name or service matches this glob. Repeatable.",
+                  multiple=True)  # fmt: skip
+MAX_LINE = Setting("max-line", Size(), "1M", "Longest line in bytes; a longer one is split, marked and counted.")
+MEMORY = Setting("memory", Size(), "32M", "Bytes of lines in flight before reading waits or the spool takes over.")
+SPOOL = Setting("spool", Size(), "1G", "Most bytes on disk for lines that the queue can't take right now. 0: none.")
+KEEP_AGE = Setting("keep-age", Age(), "14d", "Forget stored lines older than this. 0: never.")
+KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never.")
+STORE = Setting("store", str, None, "Store URL: sqlite:///DIR. Default: the store below --data.")
+LOG_LEVEL = Setting("log-level", click.Choice(["debug", "info", "warning", "error"]), "info",
+                    "How much Towline says about itself on stderr.")  # fmt: skip
+
+SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
+            KEEP_AGE, KEEP_SIZE, STORE, LOG_LEVEL)  # fmt: skip
+
+
+def options(*settings: Setting) -> Callable[[Any], Any]:
+    """Decorate a click command with the options of these settings, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for setting in reversed(settings):
+            command = setting.option()(command)
+        return command
+
+    return decorate

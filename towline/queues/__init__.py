@@ -1,0 +1,56 @@
+"""The queue between shipper and indexer: the contract, and the one table that picks a backend by URL scheme.
+
+A batch that was taken by `offer` is in the queue's care; `confirmed` is called once, when the batch is safe beyond
+this process's death (a broker's confirm; for the memory queue, the store's verdict). Only then may a position move.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from towline.batch import Batch
+from towline.errors import UsageError
+
+
+class Delivery(Protocol):
+    """One batch on its way to the store. Exactly one of `done` and `retry` ends it."""
+
+    batch: Batch
+
+    def done(self) -> None:
+        """The store has given its verdict on every line: forget the batch."""
+
+    def retry(self) -> None:
+        """Nothing was decided: hand the batch out again later."""
+
+
+class Queue(Protocol):
+    """Bounded, ordered as published, safe to call from any thread."""
+
+    def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
+        """Take the batch, or answer False at once where there is no room or no connection (the caller keeps it).
+
+        `confirmed` is called from any thread, exactly once, and must return quickly.
+        """
+
+    def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:
+        """Up to about `max_lines` lines of batches (at least one batch where any waits), within `timeout` seconds."""
+
+    def check(self) -> None:
+        """Raise QueueUnavailable, with the reason, where batches can't pass right now."""
+
+    def depth(self) -> int:
+        """Bytes (uncompressed) that wait or are being worked on, as far as this process knows."""
+
+    def close(self) -> None:
+        """Stop taking and giving; wakes every waiter. Calling it twice is fine."""
+
+
+def open_queue(url: str, *, max_bytes: int) -> Queue:
+    """The queue behind `url`; raises UsageError for a scheme that nobody serves."""
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        from towline.queues.memory import MemoryQueue
+
+        return MemoryQueue(max_bytes)
+    raise UsageError(f"queue URL {url!r}: unknown scheme {scheme!r}; use memory://")

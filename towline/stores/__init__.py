@@ -1,0 +1,92 @@
+"""The store: the contract, and the one table that picks a backend by URL scheme."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from towline.batch import Batch
+from towline.errors import UsageError
+from towline.query import Query
+
+Document = dict[str, Any]
+"""One log line as stored: nested ECS fields, `@timestamp` as RFC 3339 text with nine digits."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One line that the store will never take as it is: it goes to the dead letters."""
+
+    identity: str
+    reason: str
+    original: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of each line of one batch, per section in the batch's order. stored + duplicate + rejected = count."""
+
+    stored: Sequence[int]
+    duplicate: Sequence[int]
+    rejected: Sequence[Sequence[Rejected]]
+
+
+class Store(Protocol):
+    """Where lines end up. Safe to call from several threads; one process writes, any number of processes read."""
+
+    def write(self, batches: Sequence[Batch]) -> Sequence[Verdict]:
+        """Store the batches, durably, all in one step; a line whose `_id` is already there is a duplicate.
+
+        Rejected lines are kept as dead letters by the store before this returns.
+        Raises StoreUnavailable where nothing was decided; nothing is stored then, or a retry finds duplicates.
+        """
+
+    def search(self, query: Query) -> Iterator[Document]:
+        """The matching documents. `query.limit` picks the newest (order desc) or oldest (asc) of them; they come in
+        that order. Raises StoreUnavailable, or UsageError where the query can't be run."""
+
+    def context(self, hit: Document, before: int, after: int) -> tuple[list[Document], list[Document]]:
+        """The lines of the hit's container around it, by `event.sequence`; both lists in log order."""
+
+    def follow(self, cursor: str | None, query: Query, limit: int = 1000) -> tuple[list[Document], str]:
+        """Documents that arrived after `cursor` (None: from now on) and match, in order of arrival, and the cursor to
+        ask with next. Never misses or repeats one; answers at once, with [] where nothing is new."""
+
+    def identities(self, container_id: str, since: str | None, until: str | None) -> Iterator[tuple[str, str]]:
+        """(`_id`, `@timestamp`) of every stored line of a container with since <= @timestamp < until; for the audit."""
+
+    def dead_letters(self, limit: int = 100) -> list[Document]:
+        """The newest rejected lines: identity, reason, original, `@timestamp` of the rejection."""
+
+    def totals(self) -> dict[str, int]:
+        """Lines stored by service."""
+
+    def maintain(self) -> None:
+        """Retention and housekeeping, cheap to call every few seconds, beside writes."""
+
+    def check(self) -> None:
+        """Raise StoreUnavailable, with the reason, where the store can't be written right now."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What may be forgotten: lines older than `age` seconds, and the oldest beyond `size` bytes on disk. 0: no bound."""
+
+    age: float = 0
+    size: int = 0
+
+
+def open_store(url: str, *, retention: Retention = Retention(), read_only: bool = False) -> Store:
+    """The store behind `url`; raises UsageError for a scheme that nobody serves or a path that can't be one."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        from towline.stores.sqlite import SqliteStore
+
+        path = unquote(parts.path)
+        if parts.netloc or not path.strip("/"):
+            raise UsageError(f"store URL {url!r}: write sqlite:///absolute/directory")
+        return SqliteStore(Path(path), retention=retention, read_only=read_only)
+    raise UsageError(f"store URL {url!r}: unknown scheme {parts.scheme!r}; use sqlite:///DIR")
