@@ -1,0 +1,47 @@
+# Everything runs from a fresh clone: `make up`, `make test`. Each target sets up what it needs.
+SHELL := /bin/bash
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -ra --durations=10
+
+.PHONY: help up down bootstrap check format test system bench soak lock
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+up: bootstrap ## start Towline on this machine (DATA=folder, LISTEN=host:port)
+	@DATA='$(DATA)' LISTEN='$(LISTEN)' scripts/up.sh
+
+down: ## stop what `make up` started
+	@scripts/down.sh
+
+bootstrap: ## install what is missing
+	@scripts/bootstrap.sh
+
+check: bootstrap ## format, lint, types
+	@echo '==> ruff format --check'; $(PY) -m ruff format --check .
+	@echo '==> ruff check'; $(PY) -m ruff check .
+	@echo '==> mypy'; $(PY) -m mypy
+
+format: bootstrap ## let ruff put the code in order
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+test: check ## everything but the soak runs, on a real engine
+	@$(PY) scripts/demo.py image
+	@echo '==> pytest'; $(PYTEST) -m 'not soak'
+
+system: bootstrap ## only the black-box tests
+	@$(PY) scripts/demo.py image
+	$(PYTEST) -m 'not soak' tests/system
+
+bench: bootstrap ## measure; prints figures, asserts nothing
+	@$(PY) scripts/demo.py image
+	@if compgen -G 'benchmarks/*.py' >/dev/null; then for each in benchmarks/*.py; do echo "==> $$each"; $(PY) $$each || exit 1; done; \
+	else echo '==> no benchmark yet'; fi
+
+soak: bootstrap ## the long runs: kills, thousands of containers (SOAK_MINUTES=20)
+	@$(PY) scripts/demo.py image
+	$(PYTEST) -s -m soak --timeout=0 tests
+
+lock: bootstrap ## renew the locked versions of all dependencies
+	@scripts/lock.sh
