@@ -1,0 +1,82 @@
+"""What tests on a real engine share. Without an engine such a test is skipped on a desk and fails in CI."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+ROOT = Path(__file__).parent.parent
+IMAGE = "towline-demo:local"
+
+
+def missing(what: str) -> NoReturn:
+    """Skip where a person works, fail where CI counts on it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} (CI must not skip this)", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def missing_part() -> Callable[[str], NoReturn]:
+    """`missing`, for conftest files further down, which can't import this one."""
+    return missing
+
+
+def engine_address() -> str:
+    return os.environ.get("TOWLINE_TEST_ENGINE", "unix:///var/run/docker.sock")
+
+
+@pytest.fixture(scope="session")
+def engine_url() -> str:
+    """The address of an engine that answers."""
+    client = docker.DockerClient(base_url=engine_address(), version="1.41")
+    try:
+        client.ping()
+    except (DockerException, OSError) as error:
+        missing(f"no Docker engine on {engine_address()}: {error}")
+    finally:
+        client.close()
+    return engine_address()
+
+
+@pytest.fixture(scope="session")
+def test_image(engine_url: str) -> str:
+    """Name of a busybox image, made on this machine where it is missing."""
+    subprocess.run(
+        [sys.executable, str(ROOT / "scripts/demo.py"), "image"],
+        env={**os.environ, "TOWLINE_TEST_ENGINE": engine_url}, check=True)  # fmt: skip
+    return IMAGE
+
+
+@pytest.fixture
+def engine(engine_url: str, test_image: str) -> Iterator[docker.DockerClient]:
+    client = docker.DockerClient(base_url=engine_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def prefix(engine: docker.DockerClient) -> Iterator[str]:
+    """A start of container names that nobody else has; whatever bears it is removed afterwards."""
+    name = f"sys{uuid.uuid4().hex[:8]}"
+    yield name
+    for row in engine.api.containers(all=True, filters={"name": name}):
+        with_force = dict(force=True, v=True)
+        try:
+            engine.api.remove_container(row["Id"], **with_force)
+        except DockerException as error:
+            if "already in progress" not in str(error) and "No such container" not in str(error):
+                raise
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("engine") and isinstance(item, pytest.Function):
+        item._request.getfixturevalue("test_image")
