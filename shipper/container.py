@@ -1,9 +1,28 @@
-"""One container as the shipper sees it: what goes into every line (origin), and how its log can be read."""
+"""One container as the shipper sees it: what goes into every line (origin), and how its log can be read.
 
-from dataclasses import dataclass
+Names and labels are whatever somebody typed into `docker run`: they stay data. Only an id of 64 hex digits is ever
+used in a path.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from towline.batch import Origin
+
+SWARM = "com.docker.swarm."
+STACK = "com.docker.stack.namespace"
+COMPOSE_SERVICE = "com.docker.compose.service"
+COMPOSE_PROJECT = "com.docker.compose.project"
+
+MAX_SERVICE = 255
+"""Longest service name in characters; it is also the label of a metric."""
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_LABELS = frozenset({"name", "image", "oldName", "exitCode", "execDuration", "execID", "signal"})
 
 
 @dataclass(frozen=True)
@@ -18,3 +37,167 @@ class Container:
     running: bool
     rotates: bool
     auto_remove: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """What all containers of one engine share. `engine_root` is where this process sees the engine's `data_root`."""
+
+    name: str
+    data_root: Path = field(default=Path("/var/lib/docker"))
+    engine_root: Path | None = None
+    driver: str = "json-file"
+    cluster: str = ""
+
+    def guess_log(self, container_id: str) -> Path | None:
+        """Where the json-file log of a container is unless somebody moved it; None for what is no container id."""
+        if not is_id(container_id):
+            return None
+        return (self.engine_root or self.data_root) / "containers" / container_id / f"{container_id}-json.log"
+
+    def reroot(self, path: str) -> Path | None:
+        """The engine's `path` as this process sees it; None where it lies outside of the engine's data folder."""
+        if self.engine_root is None:
+            return Path(path) if path.startswith("/") else None
+        try:
+            inside = Path(path).relative_to(self.data_root)
+        except ValueError:
+            return None
+        return None if ".." in inside.parts else self.engine_root / inside
+
+
+def is_id(text: object) -> bool:
+    """Whether this is a whole container id, fit for a path."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def clean(value: object) -> str:
+    """The text without lone surrogates, which no JSON text in UTF-8 can hold."""
+    return _SURROGATE.sub("\ufffd", value if isinstance(value, str) else str(value))
+
+
+def service_of(name: str, labels: Mapping[str, str]) -> str:
+    """The Swarm service, else the compose service, else the container's name."""
+    service = labels.get(SWARM + "service.name") or labels.get(COMPOSE_SERVICE) or name
+    return service[:MAX_SERVICE]
+
+
+def labels_in(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The labels in a `start` event's attributes, where the engine mixes them with facts of its own."""
+    return _labels({key: value for key, value in attributes.items() if key not in _NOT_LABELS})
+
+
+def attributes_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of the container list in the form of a `start` event's attributes."""
+    names = sorted(map(name_of, row.get("Names") or [""]), key=lambda name: name.count("/"))
+    # Others of its names are links: another container's name, a slash, an alias.
+    return _labels(row.get("Labels")) | {"name": names[0], "image": clean(row.get("Image") or "")}
+
+
+def name_of(text: object) -> str:
+    """The name without the engine's leading slash."""
+    return clean(text or "").removeprefix("/")
+
+
+def described(row: Mapping[str, Any], node: Node) -> Container:
+    """The container in an answer of `inspect`."""
+    config, host, state = (_mapping(row.get(key)) for key in ("Config", "HostConfig", "State"))
+    log = _mapping(host.get("LogConfig"))
+    container_id = clean(row.get("Id") or "")
+    driver = clean(log.get("Type") or node.driver)
+    name = name_of(row.get("Name"))
+    return Container(
+        id=container_id,
+        origin=_origin(container_id, name, clean(config.get("Image") or ""), _labels(config.get("Labels")), node),
+        driver=driver,
+        log_path=_log_path(container_id, driver, clean(row.get("LogPath") or ""), node),
+        tty=bool(config.get("Tty")),
+        running=bool(state.get("Running")) and not state.get("Restarting"),
+        rotates=_rotates(driver, _mapping(log.get("Config"))),
+        auto_remove=bool(host.get("AutoRemove")),
+    )
+
+
+def provisional(container_id: str, attributes: Mapping[str, str], node: Node, *, running: bool) -> Container:
+    """The container as far as an event tells: it was gone before anybody could ask."""
+    name = name_of(attributes.get("name"))
+    image = clean(attributes.get("image") or "")
+    return Container(
+        id=container_id,
+        origin=_origin(container_id, name, image, labels_in(attributes), node),
+        driver=node.driver,
+        log_path=node.guess_log(container_id) if node.driver == "json-file" else None,
+        tty=False,
+        running=running,
+        rotates=True,
+        auto_remove=True,
+    )
+
+
+def _origin(container_id: str, name: str, image: str, labels: dict[str, str], node: Node) -> Origin:
+    orchestrator = _swarm(labels, node) or _compose(labels)
+    return Origin(
+        {
+            "container": {"id": container_id, "name": name, "image": {"name": image}, "labels": labels},
+            "host": {"name": clean(node.name)},
+            "service": {"name": service_of(name, labels)},
+            **({"orchestrator": orchestrator} if orchestrator else {}),
+            "data_stream": {"type": "logs", "dataset": "docker", "namespace": "default"},
+        }
+    )
+
+
+def _swarm(labels: Mapping[str, str], node: Node) -> dict[str, Any]:
+    service = labels.get(SWARM + "service.name")
+    if not service:
+        return {}
+    task = labels.get(SWARM + "task.name", "")
+    return _known(
+        {
+            "type": "swarm",
+            "cluster": _known({"id": node.cluster}),
+            "namespace": labels.get(STACK),
+            "resource": _known({"type": "service", "name": service, "id": labels.get(SWARM + "service.id")}),
+            "task": _known({"id": labels.get(SWARM + "task.id"), "name": task, "slot": _slot(task)}),
+            "node": _known({"id": labels.get(SWARM + "node.id")}),
+        }
+    )
+
+
+def _slot(task: str) -> int | None:
+    """The 3 in shop_web.3.x7k2…; a task of a global service has its node there instead."""
+    parts = task.rsplit(".", 2)
+    slot = parts[1] if len(parts) == 3 else ""
+    return int(slot) if slot.isascii() and slot.isdecimal() and len(slot) < 10 else None
+
+
+def _compose(labels: Mapping[str, str]) -> dict[str, Any]:
+    service = labels.get(COMPOSE_SERVICE)
+    if not service:
+        return {}
+    resource = {"type": "service", "name": service}
+    return _known({"type": "compose", "namespace": labels.get(COMPOSE_PROJECT), "resource": resource})
+
+
+def _known(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value not in (None, "", {})}
+
+
+def _log_path(container_id: str, driver: str, path: str, node: Node) -> Path | None:
+    if driver != "json-file":
+        return None
+    return node.reroot(path) if path else node.guess_log(container_id)
+
+
+def _rotates(driver: str, options: Mapping[str, Any]) -> bool:
+    """A json-file log grows for ever unless told; the other drivers forget by themselves."""
+    return driver != "json-file" or str(options.get("max-size") or "-1") != "-1"
+
+
+def _labels(value: Any) -> dict[str, str]:
+    """Labels as the store takes them: a `flattened` field refuses a key with a NUL."""
+    return {clean(key).replace("\0", "\ufffd"): clean(text) for key, text in _mapping(value).items()}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
