@@ -47,17 +47,20 @@ class Entries:
     texts: the message as the inside of a JSON string (escaped, UTF-8), without its line end.
     streams: one stream for all entries, or one each.
     parts: indexes of entries that have no line end, whose line goes on in the stream's next entry of the same stamp.
-    gap: why entries are missing right before these ("" if none are): rotated, truncated, damaged, refused.
-    ends: bytes of the source right after each entry, where a source has places; empty where all are `parts`-free and
-        only `after` is ever asked for, or where the source has none.
+    damaged: indexes of entries that were torn or unreadable; their text is what was found.
+    gap: why entries are missing right before these ("" if none are): rotated, truncated, refused.
+    size: bytes read for these.
+    before: the position right before the first entry (None at the very start of a log).
+    place: where the last entry ends, for sources that have places.
+    ends: the offset right after each entry; only needed for sources with places, where there are `parts`.
     """
 
     stamps: Sequence[bytes]
     texts: Sequence[bytes]
     streams: bytes | Sequence[bytes]
     parts: frozenset[int] = frozenset()
+    damaged: frozenset[int] = frozenset()
     gap: str = ""
-    repaired: int = 0
     size: int = 0
     before: Position | None = None
     place: Place | None = None
@@ -111,4 +114,4 @@ def to_json(position: Position) -> dict[str, Any]:
     place = position.place
     return {
         "stream": position.stream.decode(), "stamp": position.stamp.decode(), "nth": position.nth,
-        "high": position.high.decode(), "place": [place.inode, place.head, place.offset] if place else None}  # fmt: skip
+        "high": position.high.decode(), "place": place and [place.inode, place.head, place.offset]}  # fmt: skip

@@ -24,10 +24,13 @@ LINES_DEAD_LETTERED = Counter(
     _SERVICE, registry=REGISTRY)  # fmt: skip
 LINES_DROPPED = Counter(
     "towline_lines_dropped", "Lines read and left out on purpose, by reason.", [*_SERVICE, "reason"], registry=REGISTRY)  # fmt: skip
+LINES_IN_FLIGHT = Gauge(
+    "towline_lines_in_flight", "Lines read and not yet confirmed: in memory, in the queue's window, in the spool.",
+    _SERVICE, registry=REGISTRY)  # fmt: skip
 LINES_SPLIT = Counter(
     "towline_lines_split", "Pieces made of lines longer than --max-line.", _SERVICE, registry=REGISTRY)  # fmt: skip
-LINES_REPAIRED = Counter(
-    "towline_lines_repaired", "Entries of a log file that were torn or damaged and kept as they were found.",
+LINES_DAMAGED = Counter(
+    "towline_lines_damaged", "Entries of a log file that were torn or damaged and kept as they were found.",
     _SERVICE, registry=REGISTRY)  # fmt: skip
 GAPS = Counter(
     "towline_gaps", "Stretches of a log that were gone before they could be read, by reason; each also has a record "
@@ -38,7 +41,6 @@ UNREADABLE = Counter(
 CONTAINERS = Gauge("towline_containers", "Container logs that are open, by source.", ["source"], registry=REGISTRY)
 IN_FLIGHT_BYTES = Gauge("towline_in_flight_bytes", "Bytes of lines read and not yet confirmed.", registry=REGISTRY)
 SPOOL_BYTES = Gauge("towline_spool_bytes", "Bytes in the disk spool.", registry=REGISTRY)
-SPOOL_LINES = Gauge("towline_spool_lines", "Lines in the disk spool.", registry=REGISTRY)
 LAG = Histogram(
     "towline_lag_seconds", "From a line's timestamp to its being searchable, the oldest line of each batch.",
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600), registry=REGISTRY)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from shipper.entries import Entries, Position
+from shipper.entries import Entries
 
 
 class Source(Protocol):
@@ -11,8 +11,14 @@ class Source(Protocol):
     The position that it resumes from may stem from the other source.
     """
 
+    tty: bool | None
+    """Whether the container has a terminal; None: not known yet."""
     kind: str
     """"file" or "api"."""
+    eager: bool
+    """More is there for certain: the last read came back full."""
+    problem: str
+    """Why nothing comes although the container runs, "" where all is well."""
 
     def read(self, limit: int) -> Entries | None:
         """The next entries, about `limit` bytes at most, or None where nothing is there now.

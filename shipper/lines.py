@@ -1,0 +1,285 @@
+"""Entries of one container's log into lines: joined, numbered, identified, and written as the documents of a section.
+
+Identity, the heart of "every line once": `<stamp>-<container><stream><ordinal>`, where ordinal counts the stream's
+lines of the same stamp (left out for the first). It depends on nothing but the log, so a line that is read again, by
+either source, after any crash, has the same identity. Only where a stream's clock went back (a stamp at or below an
+earlier one) stamps may repeat: there the sequence takes the ordinal's place.
+
+`event.sequence` counts the container's lines, starting at the microsecond of the first stamp: should the checkpoints be
+lost and the log be read again from a later start, it still grows (unless lines came faster than one a microsecond).
+"""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from operator import lt
+from typing import Any
+
+import orjson
+
+from shipper.entries import STDERR, STDOUT, Entries, Position
+
+_LETTER = {STDOUT: b"o", STDERR: b"e"}
+
+
+@dataclass
+class StreamState:
+    """`high` is the largest stamp of the stream's lines, `ordinal` the last given to that stamp, -1 once the clock
+    went back behind it. `pieces` counts those already made of a line that is longer than the limit."""
+
+    high: bytes = b""
+    ordinal: int = -1
+    pieces: int = 0
+
+
+@dataclass
+class State:
+    """All that numbering and identity need to go on: part of the checkpoint."""
+
+    sequence: int = 0
+    streams: dict[bytes, StreamState] = field(default_factory=lambda: {STDOUT: StreamState(), STDERR: StreamState()})
+
+    def copy(self) -> "State":
+        return State(self.sequence, {name: replace(stream) for name, stream in self.streams.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sequence": self.sequence,
+            **{name.decode(): [s.high.decode(), s.ordinal, s.pieces] for name, s in self.streams.items()},
+        }
+
+    @staticmethod
+    def from_json(row: dict[str, Any]) -> "State":
+        """What `to_json` wrote; raises KeyError, TypeError or ValueError where it did not."""
+        streams = {}
+        for name in (STDOUT, STDERR):
+            high, ordinal, pieces = row[name.decode()]
+            streams[name] = StreamState(str(high).encode(), int(ordinal), int(pieces))
+        return State(int(row["sequence"]), streams)
+
+
+@dataclass
+class _Pending:
+    """A line whose end has not come yet."""
+
+    stamp: bytes
+    texts: list[bytes]
+    size: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Documents made of one feed: bulk pairs (towline.batch), how many, smallest and largest stamp."""
+
+    docs: bytes
+    count: int
+    first: str
+    last: str
+    split: int = 0
+    damaged: int = 0
+
+
+class LineMaker:
+    """Feed it a log's entries in order. Not thread-safe."""
+
+    def __init__(self, container_id: str, max_line: int, state: State | None = None) -> None:
+        self.state = state or State()
+        self.safe: tuple[Position | None, State] = (None, self.state.copy())
+        """The newest position with no line pending, and the state there: what a checkpoint holds."""
+        self._max_line = max_line
+        self._mark = urlsafe_b64encode(hashlib.sha256(container_id.encode()).digest())[:8]
+        self._pending: dict[bytes, _Pending] = {}
+        self._end: Position | None = None
+        self._out: list[bytes] = []
+        self._stamps: list[bytes] = []
+        self._split = 0
+
+    def feed(self, entries: Entries) -> Lines | None:
+        """The lines that these entries complete; None where they complete none."""
+        if entries.gap:
+            self._gap(entries)
+        if self._plain(entries):
+            self._columns(entries)
+            self.safe = (entries.position(len(entries)), self.state.copy())
+        else:
+            self._each(entries)
+        return self._take(len(entries.damaged))
+
+    def flush(self) -> Lines | None:
+        """The log has ended: lines that still wait for their end are complete as they are."""
+        if not self._pending:
+            return None
+        for stream in list(self._pending):
+            self._complete(stream)
+        self.safe = (self._end, self.state.copy())
+        return self._take(0)
+
+    def _plain(self, entries: Entries) -> bool:
+        """Whether stamps alone identify the lines: one stream, whole lines, each stamp above the one before."""
+        if entries.parts or entries.damaged or self._pending or not isinstance(entries.streams, bytes):
+            return False
+        stream = self.state.streams[entries.streams]
+        stamps = list(entries.stamps)
+        return (
+            not stream.pieces
+            and stamps[0] > stream.high
+            and all(map(lt, stamps, stamps[1:]))
+            and max(map(len, entries.texts)) <= self._max_line
+        )
+
+    def _columns(self, entries: Entries) -> None:
+        assert isinstance(entries.streams, bytes)
+        count = len(entries)
+        stamps = list(entries.stamps)
+        first = self._start(stamps[0]) + 1
+        middle = b"-" + self._mark + _LETTER[entries.streams] + b'"}}\n{"@timestamp":"'
+        row = [b'{"create":{"_id":"', b"", middle, b"", b'","message":"', b""]
+        out = [*row, b'","stream":"' + entries.streams + b'","event":{"sequence":', b"", b"}\x1e}\n"] * count
+        out[1::9] = stamps
+        out[3::9] = stamps
+        out[5::9] = entries.texts
+        out[7::9] = [b"%d" % number for number in range(first, first + count)]
+        self._out.append(b"".join(out))
+        self._stamps += stamps
+        self.state.sequence = first + count - 1
+        stream = self.state.streams[entries.streams]
+        stream.high, stream.ordinal = stamps[-1], 0
+
+    def _each(self, entries: Entries) -> None:
+        for index, (stamp, text) in enumerate(zip(entries.stamps, entries.texts, strict=True)):
+            stream = entries.stream(index)
+            waiting = self._pending.get(stream)
+            if waiting and waiting.stamp != stamp:  # parts share their first part's stamp, so this is another line
+                self._complete(stream)
+            if index in entries.damaged:
+                self._emit(stream, stamp, text, b"damaged")
+            elif self._long(entries, index, stream):
+                self._extend(entries, index, stream)
+            else:
+                self._emit(stream, stamp, text)
+        self._end = entries.position(len(entries))
+        if not self._pending:
+            self.safe = (self._end, self.state.copy())
+
+    def _long(self, entries: Entries, index: int, stream: bytes) -> bool:
+        return (
+            index in entries.parts
+            or stream in self._pending
+            or self.state.streams[stream].pieces > 0
+            or len(entries.texts[index]) > self._max_line
+        )
+
+    def _extend(self, entries: Entries, index: int, stream: bytes) -> None:
+        """Add to the stream's line; what would grow beyond the limit is cut before this part, or within it."""
+        pieces = _cut(entries.texts[index], self._max_line)
+        waiting = self._pending.get(stream)
+        if waiting and waiting.size + pieces[0][1] > self._max_line:
+            self._emit_piece(stream)
+        if not self._pending:
+            self.safe = (entries.position(index), self.state.copy())
+        for number, (piece, size) in enumerate(pieces):
+            if number:
+                self._emit_piece(stream)
+            waiting = self._pending.setdefault(stream, _Pending(entries.stamps[index], [], 0))
+            waiting.texts.append(piece)
+            waiting.size += size
+        if index not in entries.parts:
+            self._complete(stream)
+
+    def _emit_piece(self, stream: bytes) -> None:
+        waiting = self._pending.pop(stream)
+        self._emit(stream, waiting.stamp, b"".join(waiting.texts), b"split")
+        self.state.streams[stream].pieces += 1
+        self._split += 1
+
+    def _complete(self, stream: bytes) -> None:
+        waiting = self._pending.pop(stream)
+        state = self.state.streams[stream]
+        self._split += bool(state.pieces)
+        self._emit(stream, waiting.stamp, b"".join(waiting.texts), b"split" if state.pieces else b"")
+        state.pieces = 0
+
+    def _emit(self, stream: bytes, stamp: bytes, text: bytes, flag: bytes = b"") -> None:
+        self.state.sequence = self._start(stamp) + 1
+        tail = b"}\x1e}\n" if not flag else b'},"log":{"flags":["' + flag + b'"]}\x1e}\n'
+        self._out.append(
+            b'{"create":{"_id":"%b-%b%b"}}\n{"@timestamp":"%b","message":"%b","stream":"%b","event":{"sequence":%d%b'
+            % (stamp, self._mark, self._ordinal(stream, stamp), stamp, text, stream, self.state.sequence, tail)
+        )
+        self._stamps.append(stamp)
+
+    def _ordinal(self, stream: bytes, stamp: bytes) -> bytes:
+        state = self.state.streams[stream]
+        letter = _LETTER[stream]
+        if stamp > state.high:
+            state.high, state.ordinal = stamp, 0
+            return letter
+        if stamp == state.high and state.ordinal >= 0:
+            state.ordinal += 1
+            return letter + b"%d" % state.ordinal
+        state.ordinal = -1
+        return letter + b"s%d" % self.state.sequence
+
+    def _gap(self, entries: Entries) -> None:
+        """A record in the place of lines that are gone: who searches sees it, who audits counts it."""
+        for stream in list(self._pending):
+            self._complete(stream)
+        stamp = entries.stamps[0]
+        after = entries.before.stamp if entries.before else b""
+        self.state.sequence = self._start(stamp) + 1
+        text = b"gap: log %b before it was read; lines after %b and before %b may be missing" % (
+            entries.gap.encode(), after or b"its start", stamp)  # fmt: skip
+        self._out.append(
+            b'{"create":{"_id":"%b-%bg"}}\n{"@timestamp":"%b","message":"%b","stream":"%b","event":{"sequence":%d,'
+            b'"kind":"pipeline_error","action":"gap","reason":"%b"},"towline":{"gap":{"after":"%b","before":"%b"}}\x1e}\n'
+            % (
+                stamp,
+                self._mark,
+                stamp,
+                text,
+                entries.stream(0),
+                self.state.sequence,
+                entries.gap.encode(),
+                after,
+                stamp,
+            )
+        )
+        self._stamps.append(stamp)
+
+    def _start(self, stamp: bytes) -> int:
+        return self.state.sequence or _microseconds(stamp)
+
+    def _take(self, damaged: int) -> Lines | None:
+        if not self._stamps:
+            return None
+        lines = Lines(b"".join(self._out), len(self._stamps), min(self._stamps).decode(), max(self._stamps).decode(),
+                      self._split, damaged)  # fmt: skip
+        self._out, self._stamps, self._split = [], [], 0
+        return lines
+
+
+def _microseconds(stamp: bytes) -> int:
+    """Since 1970; 1 for a stamp that is none or from before."""
+    try:
+        moment = datetime.fromisoformat(stamp[:26].decode()).replace(tzinfo=UTC)
+    except ValueError:
+        return 1
+    return max(1, int(moment.timestamp() * 1_000_000))
+
+
+def _cut(text: bytes, limit: int) -> Sequence[tuple[bytes, int]]:
+    """The escaped text in pieces of at most `limit` bytes of UTF-8 each, with those sizes; characters stay whole."""
+    plain = orjson.loads(b'"' + text + b'"').encode()
+    if len(plain) <= limit:
+        return [(text, len(plain))]
+    pieces = []
+    start = 0
+    while start < len(plain):
+        end = min(start + limit, len(plain))
+        while end < len(plain) and plain[end] & 0xC0 == 0x80:
+            end -= 1
+        pieces.append((orjson.dumps(plain[start:end].decode())[1:-1], end - start))
+        start = end
+    return pieces

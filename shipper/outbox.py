@@ -1,0 +1,182 @@
+"""Batches between reading and the queue's confirm: in memory, then in the disk spool, never lost and never unbounded.
+
+A parcel is offered to the queue until it takes it. When the queue takes none for a second, parcels whose lines could
+vanish where they are go to the spool, which makes them as safe as a confirm; the others wait, and reading with them.
+The spool is drained beside live traffic, a bounded amount at each pump.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from prometheus_client import Counter
+
+from shipper.spool import Spool, Token
+from shipper.tail import Mark, Tail
+from towline import metrics
+from towline.batch import Batch, Section
+from towline.queues import Queue
+
+BATCH_BYTES = 512 << 10
+SPOOL_AFTER = 1.0
+"""Seconds for which the queue takes nothing before urgent parcels are spooled."""
+DRAIN_WINDOW = 16
+"""Batches of the spool that may be out at the queue at a time."""
+
+
+@dataclass
+class Parcel:
+    batch: Batch
+    marks: list[tuple[Tail, Mark]]
+    urgent: bool
+    since: float
+
+
+class Outbox:
+    """All methods belong to the shipper's thread; confirms come from any thread and wait in a deque for `settle`."""
+
+    def __init__(
+        self, queue: Queue, spool: Spool | None, memory: int, node: str, wake: Callable[[], None]
+    ) -> None:  # fmt: skip
+        self._queue = queue
+        self._spool = spool
+        self._memory = memory
+        self._node = node
+        self._wake = wake
+        self._sections: list[Section] = []
+        self._marks: list[tuple[Tail, Mark]] = []
+        self._urgent = False
+        self._filling = 0
+        self._waiting: deque[Parcel] = deque()
+        self._confirmed: deque[Parcel | tuple[Token, Batch]] = deque()
+        self._bytes = 0
+        self._draining = 0
+        self._took = 0.0
+        self._stuck = False
+        self._spooled: list[Parcel] = []
+        self._moved: set[Tail] = set()
+        if spool is not None:
+            for service, lines in spool.lines().items():
+                metrics.LINES_READ.labels(service).inc(lines)
+                metrics.LINES_IN_FLIGHT.labels(service).inc(lines)
+
+    @property
+    def room(self) -> bool:
+        return self._bytes < self._memory
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in memory: all that was read is confirmed or spooled."""
+        return not self._bytes
+
+    @property
+    def problem(self) -> str:
+        """Why lines wait, "" while they don't for long."""
+        return f"the queue has taken nothing for more than {SPOOL_AFTER:.0f} s" if self._stuck else ""
+
+    def add(self, tail: Tail, section: Section, mark: Mark, now: float) -> None:
+        """Take a section just read; it leaves with the next flush."""
+        metrics.LINES_READ.labels(section.origin.service).inc(section.count)
+        metrics.LINES_IN_FLIGHT.labels(section.origin.service).inc(section.count)
+        self._sections.append(section)
+        self._marks.append((tail, mark))
+        self._urgent = self._urgent or tail.urgent
+        self._filling += len(section.docs)
+        self._bytes += len(section.docs)
+        if self._filling >= BATCH_BYTES:
+            self.flush(now)
+
+    def flush(self, now: float) -> None:
+        """Close the batch being filled; small sections of many containers share one."""
+        if self._sections:
+            batch = Batch(tuple(self._sections), node=self._node)
+            self._waiting.append(Parcel(batch, self._marks, self._urgent, now))
+            self._sections, self._marks, self._urgent, self._filling = [], [], False, 0
+
+    def pump(self, now: float, last: bool = False) -> None:
+        """Offer what waits, then some of the spool; spool what waited too long. `last`: spool everything now."""
+        while self._waiting and self._offer(self._waiting[0]):
+            self._waiting.popleft()
+            self._took = now
+        self._stuck = bool(self._waiting) and now - self._took > SPOOL_AFTER
+        if self._waiting:
+            self._save(now, last)
+        elif not last:
+            self._drain()
+        metrics.IN_FLIGHT_BYTES.set(self._bytes)
+        if self._spool is not None:
+            metrics.SPOOL_BYTES.set(self._spool.bytes)
+
+    def settle(self) -> set[Tail]:
+        """Count what was confirmed since the last call; the tails whose checkpoint may have moved."""
+        while self._confirmed:
+            item = self._confirmed.popleft()
+            if isinstance(item, Parcel):
+                self._landed(item.batch)
+                self._safe(item)
+            else:
+                self._landed(item[1])
+                self._forget(item[0])
+        moved, self._moved = self._moved, set()
+        return moved
+
+    def _offer(self, parcel: Parcel) -> bool:
+        taken = self._queue.offer(parcel.batch, partial(self._confirm, parcel))
+        if taken:
+            _count(metrics.LINES_PUBLISHED, parcel.batch)
+        return taken
+
+    def _confirm(self, item: "Parcel | tuple[Token, Batch]") -> None:
+        self._confirmed.append(item)
+        self._wake()
+
+    def _save(self, now: float, last: bool) -> None:
+        """Move parcels that waited too long into the spool; they are safe once that is on disk."""
+        spool = self._spool
+        if spool is None:
+            return
+        while self._waiting and (last or self._overdue(self._waiting[0], now)):
+            if not spool.append(self._waiting[0].batch):
+                break
+            self._spooled.append(self._waiting.popleft())
+        if self._spooled and spool.sync():
+            for parcel in self._spooled:
+                self._safe(parcel)
+            self._spooled.clear()
+
+    def _overdue(self, parcel: Parcel, now: float) -> bool:
+        return parcel.urgent and now - parcel.since >= SPOOL_AFTER
+
+    def _drain(self) -> None:
+        """Offer the oldest of the spool, beside what was read just now."""
+        while self._spool is not None and self._draining < DRAIN_WINDOW:
+            head = self._spool.head()
+            if head is None:
+                return
+            if not self._queue.offer(head[1], partial(self._confirm, head)):
+                self._spool.rewind()
+                return
+            _count(metrics.LINES_PUBLISHED, head[1])
+            self._draining += 1
+
+    def _safe(self, parcel: Parcel) -> None:
+        for tail, mark in parcel.marks:
+            mark.done = True
+            self._moved.add(tail)
+        self._bytes -= parcel.batch.size
+
+    def _landed(self, batch: Batch) -> None:
+        for section in batch.sections:
+            metrics.LINES_CONFIRMED.labels(section.origin.service).inc(section.count)
+            metrics.LINES_IN_FLIGHT.labels(section.origin.service).dec(section.count)
+
+    def _forget(self, token: Token) -> None:
+        self._draining -= 1
+        if self._spool is not None:
+            self._spool.forget(token)
+
+
+def _count(counter: Counter, batch: Batch) -> None:
+    for section in batch.sections:
+        counter.labels(section.origin.service).inc(section.count)

@@ -1,0 +1,111 @@
+"""The files of one json-file log: `X-json.log`, then `.1`, `.2` or `.2.gz`, … with growing age.
+
+How Docker rotates (moby, daemon/logger/loggerutils/logfile.go): each file is renamed to the next number, the last one
+is removed; with `compress`, `.1` is then copied to `.1.gz` and removed. With `max-file=1`, and when an operator empties
+a log by hand, the file is cut in place. A file is recognised by its inode and by the checksum of its first entry, which
+survives compression and tells a reused inode apart.
+"""
+
+import contextlib
+import gzip
+import os
+import re
+import zlib
+from pathlib import Path
+
+HEAD_BYTES = 512
+
+
+class LogFile:
+    """One open file of a log. Holding it keeps its bytes readable, whatever Docker does to its name."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError where it can't be opened."""
+        self._file: gzip.GzipFile | None = None
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.inode = os.fstat(self.fd).st_ino
+        if path.suffix == ".gz":
+            self._file = gzip.GzipFile(fileobj=os.fdopen(os.dup(self.fd), "rb"))
+        self._head = 0
+        self.missing_before = ""
+        """Why entries between the file that was read before and this one are gone."""
+
+    @property
+    def compressed(self) -> bool:
+        return self._file is not None
+
+    @property
+    def head(self) -> int:
+        """Checksum of the first entry (of its first 512 bytes); 0 while there is none."""
+        self._head = self._head or self.head_now()
+        return self._head
+
+    def head_now(self) -> int:
+        first = self.read(HEAD_BYTES, 0)
+        entry, newline, _ = first.partition(b"\n")
+        return zlib.crc32(entry) or 1 if newline or len(first) == HEAD_BYTES else 0
+
+    def forget_head(self) -> None:
+        """The file begins with another entry from now on."""
+        self._head = 0
+
+    def size(self) -> int:
+        """Bytes on disk; for a compressed file that is not its length."""
+        return os.fstat(self.fd).st_size
+
+    def read(self, count: int, offset: int) -> bytes:
+        """Up to `count` bytes from `offset`, b"" at the end. A damaged compressed file ends where the damage begins."""
+        if self._file is None:
+            return os.pread(self.fd, count, offset)
+        with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
+            self._file.seek(offset)
+            return self._file.read(count)
+        return b""
+
+    def close(self) -> None:
+        if self._file is not None:
+            raw = self._file.fileobj
+            self._file.close()
+            raw.close()
+        os.close(self.fd)
+
+
+def names(path: Path) -> list[Path]:
+    """The log's files that exist, oldest first, the current one last. While `.1` is being compressed, `.1` counts."""
+    numbered = re.compile(re.escape(path.name) + r"\.(\d{1,4})(\.gz)?")
+    found: dict[int, Path] = {}
+    with contextlib.suppress(OSError):
+        for name in sorted((entry.name for entry in path.parent.iterdir()), reverse=True):
+            match = numbered.fullmatch(name)
+            if match:  # "x.1.gz" sorts behind "x.1", so the plain file wins
+                found[int(match[1])] = path.parent / name
+    older = [found[number] for number in sorted(found, reverse=True)]
+    return [*older, path] if path.exists() else older
+
+
+def open_all(path: Path) -> list[LogFile]:
+    """Every file of the log, open, oldest first. Renames while this looks are noticed and looked at again."""
+    for _ in range(5):
+        files: list[LogFile] = []
+        try:
+            for name in names(path):
+                files.append(LogFile(name))
+        except FileNotFoundError:
+            close(files)
+            continue
+        if len({file.inode for file in files}) == len(files) and _newest_is(path, files):
+            return files
+        close(files)
+    return []
+
+
+def _newest_is(path: Path, files: list[LogFile]) -> bool:
+    try:
+        return bool(files) and files[-1].inode == path.stat().st_ino
+    except OSError:
+        return False
+
+
+def close(files: list[LogFile]) -> None:
+    for file in files:
+        file.close()

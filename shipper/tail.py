@@ -1,0 +1,102 @@
+"""One container's log on its way: where it is read, how its lines are made, what of it is not confirmed yet."""
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from shipper import entries as positions
+from shipper.entries import Position
+from shipper.lines import LineMaker, Lines, State
+from shipper.sources import Source
+from towline import metrics
+from towline.batch import Origin, Section
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+"""One container's checkpoint: {"position": …, "state": …}."""
+
+
+@dataclass
+class Mark:
+    """Where the log may be resumed once everything up to here is safe."""
+
+    position: Position | None
+    state: State
+    size: int
+    done: bool = False
+
+
+class Tail:
+    """Used by the shipper's thread alone. `origin` None: not known yet, so nothing is read."""
+
+    def __init__(self, container_id: str, source: Source, row: Row | None, max_line: int) -> None:
+        self.id = container_id
+        self.source = source
+        self.origin: Origin | None = None
+        self.urgent = True
+        """Whether its lines may vanish where they are (API, rotation, removal): then they go to the spool early."""
+        self.in_flight = 0
+        self.due = 0.0
+        self.interval = 0.0
+        self._maker = LineMaker(container_id, max_line, resume(row)[1] if row else None)
+        self._marks: deque[Mark] = deque()
+
+    def read(self, limit: int) -> tuple[Section, Mark] | None:
+        """About `limit` bytes of the log as a section, and the mark that becomes the checkpoint once it is safe."""
+        entries = self.source.read(limit)
+        if entries is None:
+            return self._wrap(self._maker.flush()) if self.source.finished else None
+        if entries.gap:
+            metrics.GAPS.labels(self._service, entries.gap).inc()
+            log.warning("lines were gone before they could be read: container=%s reason=%s", self.id[:12], entries.gap)
+        return self._wrap(self._maker.feed(entries))
+
+    def settle(self) -> Row | None:
+        """The checkpoint after the marks that are done in one row from the oldest on; None where it didn't move."""
+        row = None
+        while self._marks and self._marks[0].done:
+            mark = self._marks.popleft()
+            self.in_flight -= mark.size
+            if mark.position is not None:
+                row = {"position": positions.to_json(mark.position), "state": mark.state.to_json()}
+        return row
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come, and everything is safe."""
+        return not self._marks and (self.source.finished or bool(self.source.refused))
+
+    @property
+    def _service(self) -> str:
+        return self.origin.service if self.origin else ""
+
+    def _wrap(self, lines: Lines | None) -> tuple[Section, Mark] | None:
+        if lines is None or self.origin is None:
+            return None
+        if lines.split:
+            metrics.LINES_SPLIT.labels(self._service).inc(lines.split)
+        if lines.damaged:
+            metrics.LINES_DAMAGED.labels(self._service).inc(lines.damaged)
+        mark = Mark(*self._maker.safe, size=len(lines.docs))
+        self._marks.append(mark)
+        self.in_flight += mark.size
+        return Section(self.origin, lines.docs, lines.count, lines.first, lines.last), mark
+
+
+def resume(row: Row) -> tuple[Position, State]:
+    """What a checkpoint row holds; raises KeyError, TypeError or ValueError where it is none."""
+    return positions.from_json(row["position"]), State.from_json(row["state"])
+
+
+def usable(rows: dict[str, Row]) -> dict[str, Row]:
+    """The rows that can be resumed from; the others' logs are read from the start, and the store knows their lines."""
+    good = {}
+    for container_id, row in rows.items():
+        try:
+            resume(row)
+            good[container_id] = row
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("checkpoint left out, reading the log again: container=%s reason=%r", container_id[:12], error)
+    return good
