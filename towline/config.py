@@ -2,19 +2,22 @@
 table are made from these declarations.
 
 Every setting is an option `--name`, an environment variable `TOWLINE_NAME`, and, where it is a secret, also
-`TOWLINE_NAME_FILE` (a file that holds the value; secrets are never options of their own).
+`TOWLINE_NAME_FILE` (a file that holds the value). Secrets are never options: the list of processes shows those.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import click
 
+from towline.errors import UsageError
 
-class Size(click.ParamType):
+
+class Size(click.ParamType):  # type: ignore[type-arg]
     """Bytes, as 4096, 64K, 10M, 2G (powers of 1024)."""
 
     name = "size"
@@ -30,7 +33,7 @@ class Size(click.ParamType):
         return int(number) * factor
 
 
-class Age(click.ParamType):
+class Age(click.ParamType):  # type: ignore[type-arg]
     """Seconds, as 90, 30s, 15m, 12h, 7d."""
 
     name = "age"
@@ -51,7 +54,7 @@ class Age(click.ParamType):
         return seconds
 
 
-class Address(click.ParamType):
+class Address(click.ParamType):  # type: ignore[type-arg]
     """HOST:PORT, [V6]:PORT or :PORT (all interfaces)."""
 
     name = "host:port"
@@ -74,6 +77,7 @@ class Setting:
     default: Any
     help: str
     multiple: bool = False
+    secret: bool = False
 
     @property
     def parameter(self) -> str:
@@ -125,12 +129,16 @@ MEMORY = Setting("memory", Size(), "32M", "Bytes of lines in flight before readi
 SPOOL = Setting("spool", Size(), "1G", "Most bytes on disk for lines that the queue can't take right now. 0: none.")
 KEEP_AGE = Setting("keep-age", Age(), "14d", "Forget stored lines older than this. 0: never.")
 KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never.")
+QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer.")
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR. Default: the store below --data.")
 LOG_LEVEL = Setting("log-level", click.Choice(["debug", "info", "warning", "error"]), "info",
                     "How much Towline says about itself on stderr.")  # fmt: skip
 
+TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Bearer`. Needed to listen beyond loopback.",
+                secret=True)  # fmt: skip
+
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
-            KEEP_AGE, KEEP_SIZE, STORE, LOG_LEVEL)  # fmt: skip
+            KEEP_AGE, KEEP_SIZE, QUEUE, STORE, TOKEN, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:
@@ -142,3 +150,41 @@ def options(*settings: Setting) -> Callable[[Any], Any]:
         return command
 
     return decorate
+
+
+def secret(setting: Setting, environ: Mapping[str, str] = os.environ) -> str:
+    """The value of a secret setting: its variable, else the content of the file that `…_FILE` names, else "".
+
+    Raises UsageError where that file can't be read, is empty, or both are set.
+    """
+    variable = setting.variable + "_FILE"
+    value, path = environ.get(setting.variable, ""), environ.get(variable, "")
+    if value and path:
+        raise UsageError(f"{setting.variable} and {variable} are both set; leave one out")
+    if not path:
+        return value
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise UsageError(f"{variable}={path}: {reason}; name a readable file that holds the value") from error
+    if not text:
+        raise UsageError(f"{variable}={path}: the file is empty; write the value into it")
+    return text
+
+
+def masked(setting: Setting, value: str) -> str:
+    """The value as it may be shown: secrets as `***`, URLs without the password in them."""
+    if setting.secret:
+        return "***" if value else ""
+    if "://" not in value or "@" not in value:
+        return value
+    try:
+        parts = urlsplit(value)
+        password = parts.password
+    except ValueError:
+        return "***"
+    if password is None:
+        return value
+    name, _, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{name.partition(':')[0]}:***@{place}").geturl()

@@ -1,0 +1,118 @@
+"""What `towline check` finds out from the Docker engine: does it answer, and can its containers' logs be read."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from towline.checks import Finding, Mark
+from towline.errors import EngineUnavailable
+
+OLDEST = (20, 10)
+READABLE = ("json-file", "local", "journald")
+"""Drivers whose logs the engine gives back whole."""
+
+TIMEOUT = 10
+Inspected = Mapping[str, Any]
+"""The engine's `/containers/ID/json`."""
+
+
+class Info(Protocol):
+    """What an engine says of itself."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def data_root(self) -> Path: ...
+
+
+class Engine(Protocol):
+    """The part of an engine's API that is asked here (shipper.engine has it)."""
+
+    url: str
+
+    def info(self) -> Info: ...
+
+    def containers(self) -> list[dict[str, Any]]: ...
+
+    def inspect(self, container_id: str) -> dict[str, Any] | None: ...
+
+
+def findings(engine: Engine, source: str, root: Path | None) -> Iterator[Finding]:
+    """The findings about the engine and its containers, one after another. `root` is --engine-root."""
+    try:
+        info = engine.info()
+        yield Finding(Mark.GOOD, f"the engine answers at {engine.url}")
+        yield version(info.version)
+        yield reading(root or info.data_root, source)
+        yield from containers(_inspected(engine))
+    except EngineUnavailable as error:
+        text, _, fix = str(error).partition(": ")
+        yield Finding(Mark.BAD, text, fix)
+
+
+def version(text: str) -> Finding:
+    """Whether the engine is new enough."""
+    numbers = tuple(int(part) for part in text.split("-")[0].split(".")[:2] if part.isdecimal())
+    if numbers and numbers < OLDEST:
+        return Finding(Mark.BAD, f"Docker engine {text}", "upgrade it to 20.10 or newer")
+    return Finding(Mark.GOOD, f"Docker engine {text}")
+
+
+def reading(root: Path, source: str) -> Finding:
+    """Whether json-file logs can be read in place, which is several times cheaper than asking the engine."""
+    folder = root / "containers"
+    if source == "api":
+        return Finding(Mark.GOOD, "logs are read through the engine, as --source api asks")
+    if os.access(folder, os.R_OK | os.X_OK):
+        return Finding(Mark.GOOD, f"json-file logs can be read in {folder}")
+    if source == "file":
+        fix = "run as root, mount the folder and name it with --engine-root, or use --source auto"
+        return Finding(Mark.BAD, f"{folder} can't be read, and --source is file", fix)
+    fix = "cheaper: run as root, or mount that folder and name it with --engine-root"
+    return Finding(Mark.HINT, f"{folder} can't be read; logs are read through the engine", fix)
+
+
+def containers(found: Iterable[Inspected]) -> Iterator[Finding]:
+    """One finding for all whose log can't be read, one for all whose log grows without bound."""
+    rows = list(found)
+    lost: dict[str, list[str]] = {}
+    growing = []
+    for row in rows:
+        config = row["HostConfig"].get("LogConfig") or {}
+        driver = str(config.get("Type", ""))
+        if driver not in READABLE:
+            lost.setdefault(driver, []).append(_name(row))
+        if driver == "json-file" and "max-size" not in (config.get("Config") or {}):
+            growing.append(_name(row))
+    yield from (_unreadable(driver, names) for driver, names in sorted(lost.items()))
+    if growing:
+        fix = 'set "log-opts": {"max-size": "10m", "max-file": "3"} in daemon.json; it holds for new containers'
+        yield Finding(Mark.HINT, f"{len(growing)} containers log without rotation ({_some(growing)})", fix)
+    readable = len(rows) - sum(map(len, lost.values()))
+    yield Finding(Mark.GOOD, f"logs of {readable} of {len(rows)} containers can be read")
+
+
+def _unreadable(driver: str, names: list[str]) -> Finding:
+    text = f"{len(names)} containers use log driver {driver or '?'} ({_some(names)})"
+    fix = "start them with --log-driver json-file, or local"
+    if driver == "none":
+        return Finding(Mark.BAD, f"{text}: their output is kept nowhere", fix)
+    return Finding(Mark.BAD, f"{text}: the engine keeps at most a small cache of it, which drops lines", fix)
+
+
+def _inspected(engine: Engine) -> Iterator[Inspected]:
+    for row in engine.containers():
+        inspected = engine.inspect(str(row["Id"]))
+        if inspected is not None:
+            yield inspected
+
+
+def _name(row: Inspected) -> str:
+    return str(row["Name"]).removeprefix("/")
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(sorted(names)[:most]) + more

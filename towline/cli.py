@@ -1,0 +1,108 @@
+"""The `towline` command: its parts, and what becomes of errors: one line on stderr; exit code 1 failed, 2 wrong usage."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import click
+
+from towline import __version__, cli_admin, cli_run, cli_search
+from towline.config import LOG_LEVEL
+from towline.errors import TowlineError
+from towline.terminal import escape
+
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended."""
+
+
+class Commands(click.Group):
+    """A group that tells errors in one line, and is quiet when the reader of its output goes away."""
+
+    def main(self, *arguments: Any, **settings: Any) -> NoReturn:
+        """Run the command line given as `args` (default: the process's own) and exit."""
+        sys.exit(self._code(*arguments, **{**settings, "standalone_mode": False}))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def _code(self, *arguments: Any, **settings: Any) -> int:
+        try:
+            code = super().main(*arguments, **settings)
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            return error.exit_code
+        except click.ClickException as error:
+            return _fail(_usage(error), error.exit_code)
+        except TowlineError as error:
+            return _fail(str(error), error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            return INTERRUPTED
+        except BrokenPipeError:
+            _silence()
+            return 0
+        except Exception as error:
+            return _unknown(error)
+
+
+def _usage(error: click.ClickException) -> str:
+    text = error.format_message()
+    context = getattr(error, "ctx", None)
+    return f"{text} See: {context.command_path} --help" if context else text
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo("towline: " + escape(" ".join(text.split())), err=True)
+    return code
+
+
+def _unknown(error: Exception) -> int:
+    """A mistake of ours, or something nobody thought of."""
+    debug = os.environ.get(LOG_LEVEL.variable) == "debug" or logging.getLogger().isEnabledFor(logging.DEBUG)
+    if debug:
+        logging.getLogger("towline").error("unexpected error", exc_info=error)
+    hint = "" if debug else f"; run again with {LOG_LEVEL.variable}=debug for details"
+    return _fail(f"unexpected error: {type(error).__name__}: {error}{hint}", 1)
+
+
+def _silence() -> None:
+    """Python flushes stdout once more at exit; let that go nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@click.group(
+    cls=Commands,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TOWLINE", "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="towline", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Container logs of Docker: collected, every line once, searchable.
+
+    \b
+    towline check                      is this machine ready?
+    towline up                         collect and serve, until Ctrl-C
+    towline search 'timeout' -s web    what was written, newest last
+    towline tail                       what is being written
+
+    Every option can also be set in the environment; `towline config` lists the names.
+    """
+
+
+for _command in (*cli_run.COMMANDS, *cli_search.COMMANDS, *cli_admin.COMMANDS):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    cli.main(args=arguments, prog_name="towline")

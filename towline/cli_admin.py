@@ -1,0 +1,159 @@
+"""`towline check`, `config`, `dead-letters`, `completion`: questions about an installation, and help for its users."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from towline import config
+from towline.config import (
+    DATA,
+    ENGINE,
+    ENGINE_ROOT,
+    KEEP_SIZE,
+    LISTEN,
+    SETTINGS,
+    SOURCE,
+    STATE,
+    STORE,
+    Setting,
+    options,
+)
+from towline.places import store_url
+from towline.terminal import escape, local_time, wants_colour
+
+
+@click.command()
+@options(DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, KEEP_SIZE)
+@click.pass_context
+def check(ctx: click.Context, data: Path | None, state: Path | None, **values: Any) -> None:
+    """Say whether this machine is ready for `towline up`, and what to do where it is not.
+
+    \b
+    towline check
+    towline check --data /srv/towline --listen 127.0.0.1:9000
+
+    ✓ is fine, ! could be better, ✗ must be mended. Exit code 1 if there is a ✗. Changes nothing.
+    """
+    from towline.checks import Mark
+
+    data = data or config.default_data()
+    bad = 0
+    for finding in _findings(data, state or data / "state", values):
+        bad += finding.mark is Mark.BAD
+        click.echo(_painted(finding.mark.value) + " " + escape(finding.text))
+        if finding.fix:
+            click.echo(f"  → {escape(finding.fix)}")
+    ctx.exit(1 if bad else 0)
+
+
+def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
+    from shipper.engine import Engine
+    from towline import checks, checks_engine
+
+    place = checks.Place(data=data, state=state, listen=values["listen"], keep_size=values["keep_size"])
+    yield from checks.machine(place)
+    engine = Engine(values["engine"], timeout=checks_engine.TIMEOUT)
+    try:
+        yield from checks_engine.findings(engine, values["source"], values["engine_root"])
+    finally:
+        engine.close()
+
+
+def _painted(mark: str) -> str:
+    hue = {"✓": 32, "!": 33, "✗": 31}[mark]
+    return f"\x1b[{hue}m{mark}\x1b[0m" if wants_colour(sys.stdout) else mark
+
+
+@click.command("config")
+@click.option("--markdown", is_flag=True, help="As the table of the README, without the values set here.")
+def show(markdown: bool) -> None:
+    """List every setting: its option, variable, default, value in this environment, and what it does.
+
+    \b
+    towline config
+    TOWLINE_LISTEN=:8514 towline config
+    """
+    click.echo(as_markdown() if markdown else "\n".join(_table()))
+
+
+def as_markdown() -> str:
+    """The table of all settings."""
+    rows = ["| option | variable | default | what it does |", "|---|---|---|---|"]
+    for setting in SETTINGS:
+        option = "" if setting.secret else f"`--{setting.name}`"
+        variable = f"`{setting.variable}`" + (f", `{setting.variable}_FILE`" if setting.secret else "")
+        default = f"`{setting.default}`" if setting.default else ""
+        rows.append(f"| {option} | {variable} | {default} | {setting.help} |")
+    return "\n".join(rows)
+
+
+def _table() -> Iterator[str]:
+    for setting in SETTINGS:
+        value = _value(setting)
+        default = f" (default {setting.default})" if setting.default else ""
+        now = f" = {value}" if value else ""
+        file = f" or {setting.variable}_FILE" if setting.secret else f", --{setting.name}"
+        yield f"{setting.variable}{file}{default}{now}\n    {setting.help}"
+
+
+def _value(setting: Setting) -> str:
+    value = config.secret(setting) if setting.secret else os.environ.get(setting.variable, "")
+    return escape(config.masked(setting, value))
+
+
+@click.group("dead-letters", no_args_is_help=True)
+def dead_letters() -> None:
+    """Lines that the store refused for good, kept with the reason."""
+
+
+@dead_letters.command("list")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="The newest N.")
+@click.option("--json", "as_json", is_flag=True, help="One document a line.")
+@options(STORE, DATA)
+def listed(limit: int, as_json: bool, store: str | None, data: Path | None) -> None:
+    """List refused lines, newest first.
+
+    \b
+    towline dead-letters list --limit 10
+    """
+    import orjson
+
+    from towline.stores import open_store
+
+    opened = open_store(store or store_url(data), read_only=True)
+    try:
+        for letter in opened.dead_letters(limit):
+            click.echo(orjson.dumps(letter).decode() if as_json else _letter(letter))
+    finally:
+        opened.close()
+
+
+def _letter(letter: dict[str, Any]) -> str:
+    text = " ".join(str(letter.get(name, "")) for name in ("identity", "reason", "original"))
+    return f"{local_time(str(letter.get('@timestamp', '')))} {escape(text)[:500]}"
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete `towline` commands and options.
+
+    \b
+    towline completion bash > /etc/bash_completion.d/towline
+    towline completion zsh > "${fpath[1]}/_towline"
+    towline completion fish > ~/.config/fish/completions/towline.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    root = click.get_current_context().find_root()
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"no completion for {shell}.")
+    click.echo(kind(root.command, {}, "towline", "_TOWLINE_COMPLETE").source())
+
+
+COMMANDS = (check, show, dead_letters, completion)

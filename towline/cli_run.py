@@ -1,0 +1,121 @@
+"""`towline up`, `ship`, `index`, `setup`: the commands that run or prepare something. Only here, in other cli_* modules
+and in up.py are shipper, indexer and exporters imported, and only when such a command runs."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from towline import config, logs
+from towline.config import (
+    DATA,
+    ENGINE,
+    ENGINE_ROOT,
+    EXCLUDE,
+    INCLUDE,
+    KEEP_AGE,
+    KEEP_SIZE,
+    LISTEN,
+    LOG_LEVEL,
+    MAX_LINE,
+    MEMORY,
+    NODE,
+    QUEUE,
+    SOURCE,
+    SPOOL,
+    STATE,
+    STORE,
+    TOKEN,
+    options,
+)
+from towline.errors import UsageError
+from towline.places import make_folder, store_url
+
+READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL)
+KEEPING = (KEEP_AGE, KEEP_SIZE)
+
+
+@click.command()
+@options(DATA, STATE, LISTEN, *READING, *KEEPING, LOG_LEVEL)
+def up(**values: Any) -> None:
+    """Collect the logs of all containers here and serve them, in one process.
+
+    \b
+    towline up
+    towline up --data /srv/towline --keep-age 30d --keep-size 100G
+    towline up --exclude 'ci-*' --exclude scratch
+    TOWLINE_TOKEN_FILE=/run/secrets/towline towline up --listen :8514
+
+    Then `towline search` and `towline tail` in another terminal, or the HTTP address that the log names. Ctrl-C or
+    SIGTERM stops it with every line delivered or spooled; a second one is less patient. Nothing is lost either way.
+    """
+    logs.configure(values["log_level"])
+    from shipper.ship import ShipSettings
+    from towline.stores import Retention
+    from towline.up import UpSettings
+    from towline.up import up as run
+
+    data = values["data"] or config.default_data()
+    make_folder(data, "--data")
+    reading = {setting.parameter: values[setting.parameter] for setting in READING}
+    run(
+        UpSettings(
+            store=store_url(data),
+            listen=values["listen"],
+            ship=ShipSettings(state=values["state"] or data / "state", **reading),
+            retention=Retention(age=values["keep_age"], size=values["keep_size"]),
+            memory=values["memory"],
+            token=config.secret(TOKEN),
+        )
+    )
+
+
+@click.command()
+@options(QUEUE, STATE, LISTEN, *READING, LOG_LEVEL)
+def ship(queue: str | None, **values: Any) -> None:
+    """Read the logs of all containers here and publish them to a queue (one per node).
+
+    The queue is what connects it with `towline index`. This version has only the queue inside `towline up`.
+    """
+    raise _alone("ship", queue)
+
+
+@click.command()
+@options(QUEUE, STORE, LISTEN, *KEEPING, LOG_LEVEL)
+def index(queue: str | None, **values: Any) -> None:
+    """Take lines from a queue and put them into a store (as many as needed).
+
+    The queue is what connects it with `towline ship`. This version has only the queue inside `towline up`.
+    """
+    raise _alone("index", queue)
+
+
+def _alone(command: str, queue: str | None) -> UsageError:
+    url = config.masked(QUEUE, queue or "")
+    if queue is None:
+        return UsageError(f"{command} needs --queue amqp://HOST, which comes with the next version; use `towline up`")
+    if urlsplit(queue).scheme == "memory":
+        return UsageError(f"{command} --queue {url}: a memory queue lives inside one process; use `towline up`")
+    return UsageError(f"{command} --queue {url}: this version has no such queue (next: amqp://); use `towline up`")
+
+
+@click.command()
+@options(STORE, DATA)
+def setup(store: str | None, data: Path | None) -> None:
+    """Prepare a store: make it, or bring it up to this version. Doing it again changes nothing.
+
+    \b
+    towline setup
+    towline setup --store sqlite:///srv/towline/store
+    """
+    from towline.stores import open_store
+
+    if store is None:
+        make_folder(data or config.default_data(), "--data")
+    url = store or store_url(data)
+    open_store(url).close()
+    click.echo(f"store ready: {config.masked(STORE, url)}")
+
+
+COMMANDS = (up, ship, index, setup)

@@ -1,0 +1,80 @@
+"""Everything in one process: shipper, memory queue, indexer, SQLite store, HTTP. The same parts that run apart."""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from indexer.index import Indexer
+
+from shipper.ship import Shipper, ShipSettings
+from towline import api, health
+from towline.config import TOKEN
+from towline.errors import UsageError
+from towline.http import HttpServer, Site, Tails, is_loopback, known_hosts, probe, shown
+from towline.metrics import REGISTRY
+from towline.places import make_folder
+from towline.queues import Queue, open_queue
+from towline.service import Actor, Group, signals
+from towline.stores import Retention, Store, open_store
+
+log = logging.getLogger(__name__)
+
+MOST_TAILS = 16
+
+
+@dataclass(frozen=True)
+class UpSettings:
+    """`memory` bounds the queue in bytes; `token` "" means that `/api` is open."""
+
+    store: str
+    listen: tuple[str, int]
+    ship: ShipSettings
+    retention: Retention
+    memory: int
+    token: str = ""
+
+
+def up(settings: UpSettings) -> None:
+    """Run until SIGTERM or SIGINT; then everything in flight is delivered or spooled, and this returns.
+
+    Raises TowlineError where it can't start or one of the parts can't go on.
+    """
+    _check_token(settings)
+    probe(settings.listen)
+    make_folder(settings.ship.state, "--state")
+    with ExitStack() as parts:
+        store = open_store(settings.store, retention=settings.retention)
+        parts.callback(store.close)
+        queue = open_queue("memory://", max_bytes=settings.memory)
+        parts.callback(queue.close)
+        group = Group(_actors(settings, queue, store))
+        with signals(group):
+            group.run()
+    log.info("stopped; everything read is delivered or spooled")
+
+
+def _check_token(settings: UpSettings) -> None:
+    host, _ = settings.listen
+    if is_loopback(host) or settings.token:
+        return
+    raise UsageError(
+        f"--listen {shown(settings.listen)} lets other machines read all logs: set {TOKEN.variable} or "
+        f"{TOKEN.variable}_FILE to a secret that /api then asks for, or listen on 127.0.0.1"
+    )
+
+
+def _actors(settings: UpSettings, queue: Queue, store: Store) -> dict[str, Actor]:
+    """In the order of stopping: what the shipper still hands over, the indexer still stores."""
+    shipper = Shipper(queue, settings.ship)
+    indexer = Indexer(queue, store)
+    problems = {
+        "shipper": lambda: shipper.problem,
+        "indexer": lambda: indexer.problem,
+        "store": health.of_check(store.check),
+    }
+    tails = Tails(MOST_TAILS)
+    pages = {**api.handlers(store, tails), **health.handlers(REGISTRY, problems)}
+    site = Site(api.with_index(pages), hosts=known_hosts(settings.listen[0]), token=settings.token)
+    server = HttpServer(site, settings.listen, tails)
+    log.info("listening", extra={"url": server.url, "store": settings.store, "state": settings.ship.state})
+    return {"shipper": shipper, "indexer": indexer, "http": server}
