@@ -68,9 +68,8 @@ def prefix(engine: docker.DockerClient) -> Iterator[str]:
     name = f"sys{uuid.uuid4().hex[:8]}"
     yield name
     for row in engine.api.containers(all=True, filters={"name": name}):
-        with_force = dict(force=True, v=True)
         try:
-            engine.api.remove_container(row["Id"], **with_force)
+            engine.api.remove_container(row["Id"], force=True, v=True)
         except DockerException as error:
             if "already in progress" not in str(error) and "No such container" not in str(error):
                 raise

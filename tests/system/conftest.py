@@ -33,9 +33,14 @@ def up(tmp_path: Path, engine_url: str, prefix: str) -> Iterator[Callable[..., U
     made: list[Up] = []
 
     def make(
-        *options: str, name: str = "data", engine: str = engine_url, include: str = prefix, data: Path | None = None
+        *options: str,
+        name: str = "data",
+        engine: str = engine_url,
+        include: str = prefix,
+        data: Path | None = None,
+        log: Path | None = None,
     ) -> Up:
-        made.append(Up(data or tmp_path / name, *options, engine=engine, prefix=include))
+        made.append(Up(data or tmp_path / name, *options, engine=engine, prefix=include, log=log))
         return made[-1]
 
     yield make
@@ -55,7 +60,8 @@ class Engine:
     def start(self, *options: str) -> None:
         command = [
             "dockerd", "--data-root", f"{self.folder}/root", "--exec-root", f"{self.folder}/exec",
-            "--pidfile", f"{self.folder}/pid", "-H", self.url, "--bridge=none", "--iptables=false", *options]  # fmt: skip
+            "--pidfile", f"{self.folder}/pid", "-H", self.url, "--bridge=none", "--iptables=false",
+            *options]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_until(self.answers, 60, f"an engine of its own answers; see {self.folder}/log")

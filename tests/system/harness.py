@@ -26,7 +26,7 @@ IMAGE = "towline-demo:local"
 Document = dict[str, Any]
 
 
-def wait_until(condition: Callable[[], Any], seconds: float, what: str, every: float = 0.1) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str], every: float = 0.1) -> Any:
     """The first true answer of `condition`; fails the test with `what` when `seconds` are over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str, every: f
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(every)
 
 
@@ -58,14 +58,12 @@ def clean_environment() -> dict[str, str]:
 class Up:
     """`towline up` on a data folder of its own; may be started, killed and started again."""
 
-    def __init__(
-        self, data: Path, *options: str, engine: str = "unix:///var/run/docker.sock", prefix: str = ""
-    ) -> None:
+    def __init__(self, data: Path, *options: str, engine: str, prefix: str, log: Path | None = None) -> None:
         self.data = data
         self.port = free_port()
         self.options = [*options, "--engine", engine, *(["--include", f"{prefix}*"] if prefix else [])]
         self.process: subprocess.Popen[bytes] | None = None
-        self.log = data.parent / f"{data.name}.log"
+        self.log = log or data.parent / f"{data.name}.log"
 
     def start(self, *options: str, wait: bool = True) -> "Up":
         command = [str(TOWLINE), "up", "--data", str(self.data), "--listen", f"127.0.0.1:{self.port}"]
@@ -74,7 +72,7 @@ class Up:
                 [*command, *self.options, *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=clean_environment())  # fmt: skip
         if wait:
-            wait_until(self._ready_or_ended, 60, f"ready; log:\n{self.tail()}")
+            wait_until(self._ready_or_ended, 60, lambda: f"ready; log:\n{self.tail()}")
             assert self.process.poll() is None, f"towline up ended at once:\n{self.tail()}"
         return self
 
@@ -149,7 +147,7 @@ class Up:
             last[0] = rows
             return bool(last[1] >= 4)
 
-        wait_until(settled, seconds, f"quiet; ledger {last[0]}; log:\n{self.tail()}", every=0.3)
+        wait_until(settled, seconds, lambda: f"quiet; ledger {last[0]}; log:\n{self.tail()}", every=0.3)
 
     def search(self, *arguments: object) -> list[Document]:
         return search(self.data, *arguments)
@@ -186,20 +184,21 @@ class Generators:
     prefix: str
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     accounts: list[Written] = field(default_factory=list)
-    network: str | None = None
+    containers: list[Container] = field(default_factory=list)
 
     def start(self, name: str, count: int, *, burst: int = 0, pause: float = 0.1, streams: Sequence[str] = ("stdout",),
               log: dict[str, str] | None = None, account: bool = True, **options: Any) -> Container:  # fmt: skip
         """A container that writes `count` lines to each stream (at each start), `burst` at a time, `pause` s apart."""
         full = f"{self.prefix}-{name}"
         container = self.client.containers.create(
-            IMAGE, ["sh", "-c", GENERATOR], name=full, network_mode=self.network or "none",
+            IMAGE, ["sh", "-c", GENERATOR], name=full, network_mode="none",
             log_config=LogConfig(type="json-file", config=log or {}),
             environment={"RUN": self.run, "NAME": full, "COUNT": str(count), "BURST": str(burst),
                          "PAUSE": str(pause), "STREAMS": " ".join(streams)}, **options)  # fmt: skip
         if account:
             self.note(container, count, streams)
         container.start()
+        self.containers.append(container)
         return container
 
     def note(self, container: Container, count: int, streams: Sequence[str] = ("stdout",)) -> None:
@@ -210,7 +209,8 @@ class Generators:
         """A container that runs any script, outside of the accounts."""
         options.setdefault("log_config", LogConfig(type="json-file"))
         return self.client.containers.run(
-            IMAGE, ["sh", "-c", script], name=f"{self.prefix}-{name}", network_mode="none", detach=True, **options)  # fmt: skip
+            IMAGE, ["sh", "-c", script], name=f"{self.prefix}-{name}", network_mode="none", detach=True,
+            **options)  # fmt: skip
 
     @property
     def total(self) -> int:

@@ -7,6 +7,7 @@ tell a changed byte without having seen the line.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -23,7 +24,8 @@ awk -v stream=$stream -v first=$first -v last=$last 'BEGIN {
   out = "/dev/" stream
   for (i = first; i <= last; i++) {
     size = 20 + (i * 37) % 180
-    print run "|" name "|" stream "|" i "|" size "|" (i * 7919 + size * 104729) % 65521 "|" substr(abc, i % 62 + 1, size) > out
+    crc = (i * 7919 + size * 104729) % 65521
+    print run "|" name "|" stream "|" i "|" size "|" crc "|" substr(abc, i % 62 + 1, size) > out
     if (burst > 0 && i % burst == 0) { fflush(out); system("sleep " pause) }
   }
 }' & done; wait
@@ -133,4 +135,4 @@ def _judge_stream(account: Written, seen: list[tuple[int, int]], gaps: list[int]
 
 def _holes(present: list[int], count: int) -> list[tuple[int, int]]:
     edges = [0, *present, count + 1]
-    return [(low + 1, high - 1) for low, high in zip(edges, edges[1:], strict=False) if high - low > 1]
+    return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]
