@@ -1,0 +1,115 @@
+"""Going on where reading stopped: of entries that begin somewhere before a known position, those right after it.
+
+Stamps are wall clock: they repeat, and jump back. So the position is found by what it is, the nth of adjacent entries
+of its stream with its stamp, and never by comparing times, but for one thing: an entry with a stamp above the highest
+ever seen was not read before, so where it comes first the anchor is gone.
+"""
+
+from dataclasses import replace
+
+from shipper.entries import Entries, Position
+
+
+class Overlap:
+    """Drops entries up to and including the one that `position` stands behind. Source-neutral, no I/O.
+
+    `found`: the anchor was seen (everything that is fed from now on is passed on).
+    `gone`: an entry proved that the anchor is not there any more; what is passed on begins with that entry, whose
+        Entries have gap="rotated".
+    `skipped`: entries dropped so far.
+    `last`: right behind the last entry dropped, as a position to go on from where the anchor is not found at all.
+    """
+
+    def __init__(self, position: Position) -> None:
+        self._anchor = position
+        self._runs: dict[bytes, tuple[bytes, int]] = {}
+        self.found = False
+        self.gone = False
+        self.skipped = 0
+        self.last: Position | None = None
+
+    def feed(self, entries: Entries) -> Entries | None:
+        """What of the next entries comes after the position; None where nothing does."""
+        if self.found or self.gone:
+            return entries
+        anchor = self._anchor
+        for index, stamp in enumerate(entries.stamps):
+            if stamp > anchor.high:
+                self.gone = True
+                self.skipped += index
+                return cut(entries, index, anchor, gap="rotated")
+            stream = entries.stream(index)
+            nth = self._count(stream, stamp)
+            if nth == anchor.nth and stamp == anchor.stamp and stream == anchor.stream:
+                self.found = True
+                self.skipped += index + 1
+                return cut(entries, index + 1, anchor) if index + 1 < len(entries) else None
+        self.skipped += len(entries)
+        self._remember(entries)
+        return None
+
+    def finish(self) -> bool:
+        """The log has ended: whether its end is at, or after, the position. False: the anchor is nowhere in what was
+        fed, and nothing there is certainly new (the log was emptied, or began anew with a clock that had jumped back).
+        """
+        return self.found or self.gone
+
+    def _count(self, stream: bytes, stamp: bytes) -> int:
+        last, nth = self._runs.get(stream, (b"", 0))
+        nth = nth + 1 if last == stamp else 1
+        self._runs[stream] = (stamp, nth)
+        return nth
+
+    def _remember(self, entries: Entries) -> None:
+        stream = entries.stream(len(entries) - 1)
+        stamp, nth = self._runs[stream]
+        self.last = Position(stream, stamp, nth, self._anchor.high, entries.place)
+
+
+class Runs:
+    """Where a log stands, kept up while its entries pass by: the position behind the last one, exact also where the
+    entries of one stream that share a stamp are spread over several Entries, with the other stream's in between."""
+
+    def __init__(self, position: Position | None = None) -> None:
+        self.position = position
+        self._runs = {position.stream: (position.stamp, position.nth)} if position else {}
+
+    def follow(self, entries: Entries) -> Entries:
+        """The same entries, knowing what came before them; the position moves behind them."""
+        entries = replace(entries, before=self.position)
+        for stream in {entries.streams} if isinstance(entries.streams, bytes) else set(entries.streams):
+            self._extend(entries, stream)
+        end = entries.position(len(entries))
+        if end:
+            self.position = replace(end, nth=self._runs[end.stream][1])
+        return entries
+
+    def _extend(self, entries: Entries, stream: bytes) -> None:
+        stamp, nth = b"", 0
+        for index in range(len(entries) - 1, -1, -1):
+            if entries.stream(index) != stream:
+                continue
+            if nth and entries.stamps[index] != stamp:
+                break
+            stamp, nth = entries.stamps[index], nth + 1
+        else:
+            known, count = self._runs.get(stream, (b"", 0))
+            nth += count if known == stamp else 0
+        self._runs[stream] = (stamp, nth)
+
+
+def cut(entries: Entries, start: int, before: Position | None, gap: str = "") -> Entries:
+    """The entries from index `start` on, which follow on `before`."""
+    streams = entries.streams
+    return replace(
+        entries,
+        stamps=entries.stamps[start:],
+        texts=entries.texts[start:],
+        streams=streams if isinstance(streams, bytes) else streams[start:],
+        parts=frozenset(part - start for part in entries.parts if part >= start),
+        damaged=frozenset(entry - start for entry in entries.damaged if entry >= start),
+        gap=gap or (entries.gap if start == 0 else ""),
+        size=entries.size * (len(entries) - start) // max(1, len(entries)),
+        before=before,
+        ends=entries.ends[start:],
+    )

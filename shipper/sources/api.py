@@ -1,0 +1,429 @@
+"""A container's log through the engine's API.
+
+Following is quick but not safe: a follower that lags while the log is rotated twice skips whole files, and nothing
+says so. A snapshot (no follow) is safe but ends. So snapshots catch up, and a follower is opened only where little is
+left to catch up with; each answer overlaps what is known, and the overlap proves that nothing is missing between.
+
+    known nothing ── just started? ──▶ START follows from the first line on
+                  └─ else ──▶ BEGIN snapshot of all ─┐
+    known position ─▶ TAIL the last few lines, follow ◀──────────┐ little was new
+                       │ position is not among them              │
+                       └────▶ SINCE snapshot from a second before it ── much was new ─▶ TAIL snapshot, larger
+                                │ not there, or nothing new: the clock may have jumped
+                                └────▶ ALL snapshot, looking for the position ── not there ─▶ gap
+"""
+
+import random
+import time
+from calendar import timegm
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum, auto
+
+from shipper.entries import Entries, Position
+from shipper.frames import Demultiplexer, EngineError, FrameError
+from shipper.resume import Overlap, Runs
+from shipper.sources.api_connection import FULL, Answered, ConnectionBroken, LogConnection, endpoint, request
+
+FEW = 2000
+"""New entries in a snapshot that a follower may safely be left to catch up with."""
+FIRST_TAIL = 200
+ANCHOR_WAIT = 5.0
+"""Seconds after which a quiet follower has sent its tail, and the position was not among it."""
+ANSWER_WAIT = 60.0
+STOP_WAIT = 5.0
+"""Seconds of quiet after which a stopped container's follower is no longer waited for."""
+AUDIT_EVERY = 300.0
+PAUSE = 10.0
+"""Seconds without a read after which a follower with a full socket may have skipped files."""
+FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
+
+
+class Step(Enum):
+    """What is asked of the engine next."""
+
+    START = auto()
+    BEGIN = auto()
+    TAIL = auto()
+    SINCE = auto()
+    ALL = auto()
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Seconds of a clock that never jumps, the wall clock, and a random number in [0, 1)."""
+
+    steady: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+
+
+class ApiSource:
+    """The log of one container from `position` on (None: from its beginning); see shipper.sources.Source.
+
+    running: whether it runs now; `started` and `stopped` say what changes.
+    tty: None where that is not known; the stream tells.
+    fresh: the container has just started: its log is followed at once, without a snapshot before.
+    The first request is sent by the constructor, since a --rm container may be gone in milliseconds; an open log
+    outlives its removal. Raises UsageError for an engine URL that can't be one.
+    """
+
+    kind = "api"
+
+    def __init__(
+        self,
+        engine_url: str,
+        container_id: str,
+        position: Position | None = None,
+        *,
+        running: bool,
+        tty: bool | None = None,
+        fresh: bool = False,
+        clocks: Clocks = Clocks(),
+    ) -> None:
+        self._engine = endpoint(engine_url)
+        self._container = container_id
+        self._tty = tty
+        self._clocks = clocks
+        self._running = running
+        self._runs = Runs(position)
+        self._lost = False
+        """The position is nowhere in the log, which has to be read from its beginning."""
+        self._gap = ""
+        self._step = Step.TAIL if position else Step.START if fresh and running else Step.BEGIN
+        self._tail = FIRST_TAIL
+        self._lacked = False
+        """The last TAIL did not hold the position."""
+        self._accept = ""
+        """The gap to declare where a TAIL proves that the position is gone ("": look for it by snapshots)."""
+        self._empty = 0
+        self._saw_end = False
+        """A follower has seen the log's end: nothing is lost where the container is gone now."""
+        self._unfinished: Demultiplexer | None = None
+        self._connection: LogConnection | None = None
+        self._following = False
+        self._frames = Demultiplexer(tty)
+        self._overlap: Overlap | None = None
+        self._new = 0
+        self._delay = FIRST_DELAY
+        now = clocks.steady()
+        self._retry_at = self._opened_at = self._heard_at = self._read_at = now
+        self._audit_after = AUDIT_EVERY
+        self._finished = False
+        self._refused = ""
+        self._closed = False
+        self.eager = False
+        """The last read came back full, or the next step is due: read again soon."""
+        self.problem = ""
+        """Why nothing can be read right now ("" where all is well)."""
+        self.reopened = 0
+        """Connections that were given up because they broke or were torn."""
+        self._open()
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    @property
+    def refused(self) -> str:
+        return self._refused
+
+    @property
+    def position(self) -> Position | None:
+        """Behind the last entry that `read` gave."""
+        return self._runs.position
+
+    def read(self, limit: int) -> Entries | None:
+        """See Source. None also while the engine is away (`problem`) or while the position is looked for."""
+        self.eager = False
+        now, before = self._clocks.steady(), self._read_at
+        self._read_at = now
+        if self._finished or self._refused or self._closed or (not self._connection and not self._open()):
+            return None
+        assert self._connection
+        try:
+            data = self._connection.read(limit)
+        except ConnectionBroken as error:
+            self._retry(str(error))
+        except Answered as answer:
+            return self._answered(answer)
+        else:
+            if data == b"":
+                return self._ended()
+            if data is not None:
+                return self._arrived(data, paused=before > self._opened_at and now - before > PAUSE)
+            self._watch(now)
+        return None
+
+    def stopped(self) -> None:
+        self._running = False
+        self._heard_at = self._retry_at = self._clocks.steady()
+
+    def started(self) -> None:
+        self._running = True
+        self._finished = False
+        self._retry_at = self._clocks.steady()
+        self._delay = FIRST_DELAY
+        if self._known is None and not self._connection:
+            self._step = Step.START
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    @property
+    def _known(self) -> Position | None:
+        return None if self._lost else self._runs.position
+
+    # asking
+
+    def _open(self) -> bool:
+        now = self._clocks.steady()
+        if now < self._retry_at:
+            return False
+        self._frames = Demultiplexer(self._tty)
+        self._new = 0
+        self._opened_at = self._heard_at = now
+        self._audit_after = AUDIT_EVERY * (0.75 + self._clocks.chance() / 2)
+        try:
+            self._connection = LogConnection(self._engine, self._request())
+        except ConnectionBroken as error:
+            self._retry(str(error))
+            return False
+        return True
+
+    def _request(self) -> bytes:
+        known = self._known
+        if known is None and self._step not in (Step.START, Step.BEGIN) and not self._accept:
+            self._step = Step.START if self._running else Step.BEGIN
+        step = self._step
+        self._overlap = Overlap(known) if known and step in (Step.TAIL, Step.SINCE, Step.ALL) else None
+        self._following = self._running and (step is Step.START or (step is Step.TAIL and self._new_is_few()))
+        query: dict[str, str | int] = {"follow": int(self._following)}
+        if step is Step.TAIL:
+            query["tail"] = self._tail
+        if step is Step.SINCE and known:
+            query["since"] = second_before(known.stamp)
+        return request(self._container, **query)
+
+    def _new_is_few(self) -> bool:
+        return self._tail <= 2 * FEW
+
+    def _go(self, step: Step, tail: int = FIRST_TAIL) -> None:
+        """Ask this next, at once."""
+        self._drop()
+        self._step, self._tail = step, tail
+        self.eager = True
+
+    def _retry(self, problem: str) -> None:
+        """Something broke: ask again after a while."""
+        self.problem = problem
+        self.reopened += 1
+        self._saw_end = False
+        self._wait(Step.TAIL if self._known or self._accept else self._step)
+
+    def _wait(self, step: Step) -> None:
+        """Ask this after a while, which grows until something arrives."""
+        self._go(step)
+        self.eager = False
+        self._retry_at = self._clocks.steady() + self._delay * (0.5 + self._clocks.chance())
+        self._delay = min(LONGEST_DELAY, 2 * self._delay)
+
+    def _drop(self) -> None:
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    # what comes
+
+    def _arrived(self, data: bytes, paused: bool) -> Entries | None:
+        self._heard_at = self._clocks.steady()
+        if paused and self._following and self._running and len(data) >= FULL:
+            self._go(Step.TAIL)  # the engine waited for us, and may have skipped files meanwhile
+            return None
+        self.eager = len(data) >= FULL
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> Entries | None:
+        try:
+            entries = self._frames.feed(data)
+        except EngineError as error:
+            self._accept = "damaged"
+            self._gap = self._gap if self._known else "damaged"
+            self._retry(f"the engine can't read on in the log of {self._container[:12]}: {error}")
+            return None
+        except FrameError as error:
+            self._retry(f"the engine's log stream of {self._container[:12]} is torn: {error}")
+            return None
+        return self._pass(entries) if entries else None
+
+    def _pass(self, entries: Entries) -> Entries | None:
+        overlap = self._overlap
+        new = overlap.feed(entries) if overlap else entries
+        if overlap and not overlap.found and self._missed(overlap):
+            return None
+        if not new:
+            return None
+        if overlap and overlap.gone and self._accept and new.gap:
+            new = replace(new, gap=self._accept)
+        if self._gap:
+            new, self._gap = replace(new, gap=self._gap), ""
+        self._new += len(new)
+        self._lost, self._saw_end, self._accept, self.problem = False, False, "", ""
+        self._delay, self._empty = FIRST_DELAY, 0
+        return self._runs.follow(new)
+
+    def _missed(self, overlap: Overlap) -> bool:
+        """Whether this answer can't hold the position, and another one is asked for."""
+        if self._step is Step.TAIL and (overlap.gone or overlap.skipped >= self._tail) and not self._accept:
+            self._look_further()
+        elif self._step is Step.SINCE and overlap.gone:
+            self._go(Step.ALL)
+        else:
+            return False
+        return True
+
+    def _look_further(self) -> None:
+        self._lacked = True
+        known = self._known
+        behind = known is not None and self._clocks.wall() < seconds(known.high)
+        self._go(Step.ALL if behind else Step.SINCE)
+
+    # how answers end
+
+    def _ended(self) -> Entries | None:
+        entries = self._cut(b"")  # a stream's error may stand behind entries that were given already
+        if not self._connection:
+            return entries
+        # What is unfinished may have been cut by a connection that broke: only a log at rest tells.
+        rest = None if self._running or self._following else self._frames.finish()
+        entries = self._pass(rest) if rest else None
+        if self._connection:
+            self._decide()
+        return entries
+
+    def _decide(self) -> None:
+        """What follows an answer's end."""
+        if self._following:
+            self._saw_end = self._overlap is None or self._overlap.finish()
+            self._unfinished = self._frames
+            self._after_follow()
+        elif self._overlap is None:
+            self._after_beginning()
+        elif self._step is Step.TAIL:
+            self._after_tail(self._overlap)
+        elif self._overlap.found or self._overlap.gone:
+            self._after_snapshot()
+        elif self._step is Step.SINCE:
+            self._go(Step.ALL)
+        else:
+            self._not_found(self._overlap)
+
+    def _after_follow(self) -> None:
+        step = Step.TAIL if self._known else Step.START
+        if self._overlap and not self._overlap.finish():
+            self._look_further()
+        elif self._running:
+            self._wait(step)
+        else:
+            self._go(step)
+
+    def _after_beginning(self) -> None:
+        if self._new >= FEW:
+            self._go(Step.SINCE)
+        elif self._new:
+            self._go_tail()
+        elif self._running:
+            self._go(Step.START)
+        else:
+            self._empty += 1
+            self._finish() if self._saw_end or self._empty > 1 else self._go(Step.BEGIN)
+
+    def _after_tail(self, overlap: Overlap) -> None:
+        if not overlap.finish():
+            self._look_further()
+        elif self._new or self._running:
+            self._lacked = False
+            self._go_tail()
+        else:
+            self._finish()
+
+    def _after_snapshot(self) -> None:
+        nothing_new, lacked = not self._new, self._lacked
+        self._lacked = False
+        if nothing_new and lacked and self._step is Step.SINCE:
+            self._go(Step.ALL)  # the new lines' stamps are older than the position's: `since` hid them
+        else:
+            self._go_tail()
+
+    def _go_tail(self) -> None:
+        """Catch up with what came meanwhile: about as much as this answer brought, or less."""
+        enough = 2 * self._new + 1 if self._new >= FEW else 2 * FEW
+        self._go(Step.TAIL, enough if self._running else FIRST_TAIL)
+
+    def _not_found(self, overlap: Overlap) -> None:
+        """The whole log was read; the position is not in it, and nothing there is certainly new."""
+        self._gap = "truncated" if overlap.last is None else "rotated"
+        if overlap.last is None and not self._running:
+            self._lost = True
+            self._finish()
+        elif overlap.last is None or self._clocks.wall() < seconds(overlap.last.high):
+            self._lost = True
+            self._go(Step.START if overlap.last is None else Step.BEGIN)
+        else:
+            self._runs = Runs(overlap.last)
+            self._go(Step.TAIL)
+
+    def _answered(self, answer: Answered) -> Entries | None:
+        if answer.status in (404, 409):
+            return self._removed()
+        if answer.status == 501 or "does not support reading" in answer.text:
+            self._refused = answer.text or "the log driver does not support reading"
+            self._drop()
+        else:
+            self._retry(f"engine at {self._engine.url}: {answer}")
+        return None
+
+    def _removed(self) -> Entries | None:
+        """Nothing is lost where a follower had seen the end of the log."""
+        self._drop()
+        if not self._saw_end:
+            self._refused = "removed"
+            return None
+        self._finished = True
+        self._overlap = None
+        rest = self._unfinished.finish() if self._unfinished else None
+        return self._pass(rest) if rest else None
+
+    def _finish(self) -> None:
+        self._drop()
+        self._finished = True
+        self._delay = FIRST_DELAY
+
+    def _watch(self, now: float) -> None:
+        """Nothing came: is that plausible?"""
+        assert self._connection
+        quiet = now - self._heard_at
+        if not self._connection.answered:
+            if quiet > ANSWER_WAIT:
+                self._retry(f"engine at {self._engine.url} did not answer within {ANSWER_WAIT:.0f} s")
+            return
+        self.problem = ""
+        if not self._following:
+            return
+        if self._overlap and not self._overlap.finish() and quiet > ANCHOR_WAIT and not self._accept:
+            self._look_further()
+        elif quiet > self._audit_after or (not self._running and quiet > STOP_WAIT):
+            self._go(Step.TAIL)  # a log truncated from outside stalls followers for good
+
+
+def seconds(stamp: bytes) -> int:
+    """Whole seconds since 1970 of a stamp."""
+    return timegm(datetime.fromisoformat(stamp[:19].decode()).timetuple())
+
+
+def second_before(stamp: bytes) -> str:
+    """The engine's `since` one second before `stamp`: text, for a float would lose the nanoseconds."""
+    before = seconds(stamp) - 1
+    return f"{before}.{stamp[20:29].decode()}" if before > 0 else "0"
