@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shipper.entries import Entries, Place, Position
 from shipper.json_entries import parse
-from shipper.resume import Overlap
+from shipper.resume import Overlap, Runs
 from shipper.sources import logfile
 from shipper.sources.logfile import LogFile
 
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 _LARGEST_ENTRY = 1 << 20
 """An entry holds 16 KiB of text, six bytes at most for each of its bytes; no entry end in this many is damage."""
-_LOOK_FOR_ROTATION = 0.2
-"""Seconds between looks at the log's name while there is still something to read in the open files."""
 
 
 class JsonFileSource:
@@ -29,11 +27,13 @@ class JsonFileSource:
 
     kind = "file"
     problem = ""
+    look_every = 0.2
+    """Seconds between looks at the log's name while there is still something to read in the open files."""
 
     def __init__(self, path: Path, position: Position | None, *, running: bool, tty: bool = False) -> None:
         self.tty: bool | None = tty
         self._path = path
-        self._position = position
+        self._runs = Runs(position)
         self._running = running
         self._files: deque[LogFile] = deque()
         self._offset = 0
@@ -50,15 +50,15 @@ class JsonFileSource:
         if not self._files and not self._open():
             self._drained = True
             return None
-        data = b"" if self._nothing_new() else self._next_block(max(limit, _LARGEST_ENTRY // 8))
-        self.eager = 2 * len(data) > limit
+        data = b"" if self._nothing_new() else self._next_block(limit)
+        self.eager = 2 * len(data) > limit or bool(data and self._overlap)
         if not data:
             self._drained = True
             return None
         entries = self._parse(data)
-        if self._overlap is not None:
-            return self._after_overlap(entries)
-        return entries if len(entries) else None
+        if self._overlap is not None and len(entries):
+            return self._after_overlap(self._overlap, entries)
+        return self._runs.follow(entries) if len(entries) else None
 
     def stopped(self) -> None:
         self._running = False
@@ -86,10 +86,11 @@ class JsonFileSource:
         except PermissionError as error:
             self._refused = f"{self._path}: {error.strerror}"
             return False
-        place = self._position.place if self._position else None
+        position = self._runs.position
+        place = position.place if position else None
         start = _find(files, place) if place else 0
-        if self._position and (place is None or start is None):
-            self._overlap = Overlap(self._position)
+        if position and (place is None or start is None):
+            self._overlap = Overlap(position)
         if place and start is not None:
             self._offset = place.offset
         for file in files[: start or 0]:
@@ -141,7 +142,7 @@ class JsonFileSource:
     def _look_for_rotation(self, now: bool = False) -> bool:
         """Open the files that appeared after the newest open one; True where there are any."""
         clock = time.monotonic()
-        if not now and clock - self._looked < _LOOK_FOR_ROTATION:
+        if not now and clock - self._looked < self.look_every:
             return False
         self._looked = clock
         try:
@@ -174,22 +175,14 @@ class JsonFileSource:
         self._offset += len(data)
         gap, self._gap = self._gap, ""
         block = data if data.endswith(b"\n") else data + b"\n"
-        before = None if self._overlap else self._position
-        entries = parse(block, before, Place(file.inode, file.head, self._offset), tty=bool(self.tty), gap=gap)
-        if self._overlap is None and len(entries):
-            self._position = entries.position(len(entries))
-        return entries
+        return parse(block, None, Place(file.inode, file.head, self._offset), tty=bool(self.tty), gap=gap)
 
-    def _after_overlap(self, entries: Entries) -> Entries | None:
+    def _after_overlap(self, overlap: Overlap, entries: Entries) -> Entries | None:
         """What of `entries` comes after the position that has no place in these files."""
-        assert self._overlap is not None
-        rest = self._overlap.feed(entries)
-        if self._overlap.found or rest is not None:
+        rest = overlap.feed(entries)
+        if overlap.found or overlap.gone:
             self._overlap = None
-        if rest is None or not len(rest):
-            return None
-        self._position = rest.position(len(rest))
-        return rest
+        return self._runs.follow(rest) if rest else None
 
 
 def _find(files: list[LogFile], place: Place) -> int | None:
