@@ -121,7 +121,7 @@ class Demultiplexer:
             if line[29:31] == b"Z ":
                 continue
             try:
-                stamps[i], texts[i], _ = _unusual(line)
+                stamps[i], texts[i], _ = _unusual(line.removesuffix(b"\r"))
             except FrameError:
                 if i == 0:
                     raise

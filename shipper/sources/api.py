@@ -32,6 +32,8 @@ FIRST_TAIL = 200
 ANCHOR_WAIT = 5.0
 """Seconds after which a quiet follower has sent its tail, and the position was not among it."""
 ANSWER_WAIT = 60.0
+FULL_FRAMES = 200
+"""The engine writes each entry by itself, and a unix socket holds about 280 such writes, however small."""
 STOP_WAIT = 5.0
 """Seconds of quiet after which a stopped container's follower is no longer waited for."""
 AUDIT_EVERY = 300.0
@@ -239,10 +241,11 @@ class ApiSource:
 
     def _arrived(self, data: bytes, paused: bool) -> Entries | None:
         self._heard_at = self._clocks.steady()
-        if paused and self._following and self._running and len(data) >= FULL:
+        full = len(data) >= FULL or data.count(b"\n") >= FULL_FRAMES
+        if paused and full and self._following and self._running:
             self._go(Step.TAIL)  # the engine waited for us, and may have skipped files meanwhile
             return None
-        self.eager = len(data) >= FULL
+        self.eager = full
         return self._cut(data)
 
     def _cut(self, data: bytes) -> Entries | None:
