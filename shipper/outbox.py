@@ -37,7 +37,7 @@ class Outbox:
     """All methods belong to the shipper's thread; confirms come from any thread and wait in a deque for `settle`."""
 
     def __init__(
-        self, queue: Queue, spool: Spool | None, memory: int, node: str, wake: Callable[[], None]
+        self, queue: Queue, spool: Spool, memory: int, node: str, wake: Callable[[], None]
     ) -> None:  # fmt: skip
         self._queue = queue
         self._spool = spool
@@ -49,6 +49,8 @@ class Outbox:
         self._urgent = False
         self._filling = 0
         self._waiting: deque[Parcel] = deque()
+        self._offered: dict[int, Parcel] = {}
+        """What the queue took and has not confirmed, by id, oldest first."""
         self._confirmed: deque[Parcel | tuple[Token, Batch]] = deque()
         self._bytes = 0
         self._draining = 0
@@ -56,10 +58,10 @@ class Outbox:
         self._stuck = False
         self._spooled: list[Parcel] = []
         self._moved: set[Tail] = set()
-        if spool is not None:
-            for service, lines in spool.lines().items():
-                metrics.LINES_READ.labels(service).inc(lines)
-                metrics.LINES_IN_FLIGHT.labels(service).inc(lines)
+        self._lost: dict[str, int] = {}
+        for service, lines in spool.lines().items():
+            metrics.LINES_READ.labels(service).inc(lines)
+            metrics.LINES_IN_FLIGHT.labels(service).inc(lines)
 
     @property
     def room(self) -> bool:
@@ -94,19 +96,19 @@ class Outbox:
             self._waiting.append(Parcel(batch, self._marks, self._urgent, now))
             self._sections, self._marks, self._urgent, self._filling = [], [], False, 0
 
-    def pump(self, now: float, last: bool = False) -> None:
-        """Offer what waits, then some of the spool; spool what waited too long. `last`: spool everything now."""
+    def pump(self, now: float) -> None:
+        """Offer what waits, then some of the spool; spool what waited too long."""
         while self._waiting and self._offer(self._waiting[0]):
             self._waiting.popleft()
             self._took = now
         self._stuck = bool(self._waiting) and now - self._took > SPOOL_AFTER
         if self._waiting:
-            self._save(now, last)
-        elif not last:
+            self._save_overdue(now)
+        else:
             self._drain()
         metrics.IN_FLIGHT_BYTES.set(self._bytes)
-        if self._spool is not None:
-            metrics.SPOOL_BYTES.set(self._spool.bytes)
+        metrics.SPOOL_BYTES.set(self._spool.bytes)
+        self._count_damage()
 
     def settle(self) -> set[Tail]:
         """Count what was confirmed since the last call; the tails whose checkpoint may have moved."""
@@ -114,7 +116,8 @@ class Outbox:
             item = self._confirmed.popleft()
             if isinstance(item, Parcel):
                 self._landed(item.batch)
-                self._safe(item)
+                if self._offered.pop(id(item), None):
+                    self._safe(item)
             else:
                 self._landed(item[1])
                 self._forget(item[0])
@@ -122,25 +125,37 @@ class Outbox:
         return moved
 
     def _offer(self, parcel: Parcel) -> bool:
-        taken = self._queue.offer(parcel.batch, partial(self._confirm, parcel))
-        if taken:
-            _count(metrics.LINES_PUBLISHED, parcel.batch)
-        return taken
+        self._offered[id(parcel)] = parcel
+        if not self._queue.offer(parcel.batch, partial(self._confirm, parcel)):
+            del self._offered[id(parcel)]
+            return False
+        _count(metrics.LINES_PUBLISHED, parcel.batch)
+        return True
 
     def _confirm(self, item: "Parcel | tuple[Token, Batch]") -> None:
         self._confirmed.append(item)
         self._wake()
 
-    def _save(self, now: float, last: bool) -> None:
-        """Move parcels that waited too long into the spool; they are safe once that is on disk."""
-        spool = self._spool
-        if spool is None:
-            return
-        while self._waiting and (last or self._overdue(self._waiting[0], now)):
-            if not spool.append(self._waiting[0].batch):
+    def save_all(self) -> None:
+        """Spool everything that is not confirmed, also what the queue has taken: this process is about to end."""
+        for parcel in [*self._offered.values(), *self._waiting]:
+            if not self._spool.append(parcel.batch):
+                break
+            self._spooled.append(parcel)
+        self._offered.clear()
+        self._waiting.clear()
+        self._sync()
+
+    def _save_overdue(self, now: float) -> None:
+        while self._waiting and self._overdue(self._waiting[0], now):
+            if not self._spool.append(self._waiting[0].batch):
                 break
             self._spooled.append(self._waiting.popleft())
-        if self._spooled and spool.sync():
+        self._sync()
+
+    def _sync(self) -> None:
+        """What is spooled is safe once it is on disk."""
+        if self._spooled and self._spool.sync():
             for parcel in self._spooled:
                 self._safe(parcel)
             self._spooled.clear()
@@ -150,12 +165,12 @@ class Outbox:
 
     def _drain(self) -> None:
         """Offer the oldest of the spool, beside what was read just now."""
-        while self._spool is not None and self._draining < DRAIN_WINDOW:
+        while self._draining < DRAIN_WINDOW:
             head = self._spool.head()
             if head is None:
                 return
             if not self._queue.offer(head[1], partial(self._confirm, head)):
-                self._spool.rewind()
+                self._spool.put_back(head[0])
                 return
             _count(metrics.LINES_PUBLISHED, head[1])
             self._draining += 1
@@ -173,8 +188,19 @@ class Outbox:
 
     def _forget(self, token: Token) -> None:
         self._draining -= 1
-        if self._spool is not None:
-            self._spool.forget(token)
+        self._spool.forget(token)
+
+    def _count_damage(self) -> None:
+        """Lines that the disk has lost were read, and will never be confirmed."""
+        if not self._spool.damaged:
+            return
+        lost = self._spool.lost()
+        for service, lines in lost.items():
+            fresh = lines - self._lost.get(service, 0)
+            if fresh:
+                metrics.LINES_DROPPED.labels(service, "spool_damaged").inc(fresh)
+                metrics.LINES_IN_FLIGHT.labels(service).dec(fresh)
+        self._lost = lost
 
 
 def _count(counter: Counter, batch: Batch) -> None:

@@ -7,7 +7,6 @@ Reading each line the moment it comes is what costs; waiting for a few hundredth
 
 import heapq
 import logging
-import os
 import resource
 import threading
 import time
@@ -23,8 +22,7 @@ from shipper.engine import Engine
 from shipper.filters import Filters, own_containers
 from shipper.outbox import Outbox
 from shipper.sources import Source
-from shipper.sources.api import ApiSource
-from shipper.sources.json_file import JsonFileSource
+from shipper.sources.choice import open_source
 from shipper.spool import Spool
 from shipper.tail import Row, Tail, resume, usable
 from shipper.watch import Watcher
@@ -60,12 +58,18 @@ class ShipSettings:
 class Shipper:
     """Runs until `stop`, whatever the engine and the queue do. It listens to its Watcher (shipper.watch.Listener)."""
 
-    def __init__(self, queue: Queue, settings: ShipSettings) -> None:
-        """Raises TowlineError where the state folder or a setting can't be used."""
+    def __init__(self, queue: Queue, settings: ShipSettings, *, again: bool = False) -> None:
+        """`again`: read all logs from their start, since something stored was lost; what is there is recognised.
+
+        Raises TowlineError where the state folder or a setting can't be used.
+        """
         self._settings = settings
+        spool = Spool(settings.state / "spool", settings.spool)
         self._checkpoints = Checkpoints(settings.state / "checkpoints.json")
         self._rows: dict[str, Row] = usable(self._checkpoints.load())
-        spool = Spool(settings.state / "spool", settings.spool) if settings.spool else None
+        if again or spool.damaged:
+            log.warning("reading all logs again from their start: what the damage took may still be there")
+            self._rows.clear()
         self._wake = threading.Event()
         self._outbox = Outbox(queue, spool, settings.memory, settings.node or "", self._wake.set)
         self._spool = spool
@@ -95,8 +99,7 @@ class Shipper:
         watching.join(5)
         for tail in self._tails.values():
             tail.source.close()
-        if self._spool is not None:
-            self._spool.close()
+        self._spool.close()
 
     def stop(self) -> None:
         """End `run` once everything read is confirmed or spooled, within STOP_WITHIN seconds. From any thread."""
@@ -174,23 +177,22 @@ class Shipper:
     def _hand_over(self) -> None:
         """Wait for confirms; what is still not confirmed after STOP_WITHIN goes to the spool."""
         deadline = time.monotonic() + STOP_WITHIN
-        while not self._outbox.idle:
-            now = time.monotonic()
+        while not self._outbox.idle and (now := time.monotonic()) < deadline:
             self._outbox.flush(now)
-            self._outbox.pump(now, last=now > deadline)
+            self._outbox.pump(now)
             self._settle(now)
-            if now > deadline:
-                break
             self._wake.wait(TICK)
             self._wake.clear()
-        self._settle(time.monotonic())
-        self._save(time.monotonic())
+        self._settle(deadline)
+        self._outbox.save_all()
+        self._settle(deadline)
+        self._save(deadline)
 
     # --- called by the watcher, in its threads
 
     def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None) -> None:
         """Open the log before anything else: an open log outlives its container's removal."""
-        source = self._open(container_id, log_path, self._rows.get(container_id))
+        source = self._open(container_id, log_path)
         self._tell(lambda: self._add(container_id, source))
 
     def described(self, container: Container) -> None:
@@ -248,7 +250,7 @@ class Shipper:
             self._soon(tail)
         elif container_id in self._containers:
             path = self._containers[container_id].log_path
-            self._add(container_id, self._open(container_id, path, self._rows.get(container_id)))
+            self._add(container_id, self._open(container_id, path))
 
     def _forget(self, present: frozenset[str]) -> None:
         """Let go of what is kept about containers that no longer exist and whose lines are all safe."""
@@ -266,11 +268,13 @@ class Shipper:
         tail.due = due
         heapq.heappush(self._heap, (due, next(self._ticket), tail))
 
-    def _open(self, container_id: str, log_path: Path | None, row: Row | None) -> Source:
+    def _open(self, container_id: str, log_path: Path | None, fresh: bool = False) -> Source:
+        row = self._rows.get(container_id)
         position = resume(row)[0] if row else None
-        if self._settings.source == "api" or log_path is None or not os.access(log_path, os.R_OK):
-            return ApiSource(self._settings.engine, container_id, position, running=True, tty=None)
-        return JsonFileSource(log_path, position, running=True)
+        settings = self._settings
+        return open_source(
+            settings.source, settings.engine, container_id, log_path, position, running=True, fresh=fresh
+        )
 
     def _count(self) -> None:
         for kind in ("file", "api"):

@@ -25,7 +25,8 @@ class LogFile:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.inode = os.fstat(self.fd).st_ino
         if path.suffix == ".gz":
-            self._file = gzip.GzipFile(fileobj=os.fdopen(os.dup(self.fd), "rb"))
+            self._raw = os.fdopen(os.dup(self.fd), "rb")
+            self._file = gzip.GzipFile(fileobj=self._raw)
         self._head = 0
         self.missing_before = ""
         """Why entries between the file that was read before and this one are gone."""
@@ -64,9 +65,8 @@ class LogFile:
 
     def close(self) -> None:
         if self._file is not None:
-            raw = self._file.fileobj
             self._file.close()
-            raw.close()
+            self._raw.close()
         os.close(self.fd)
 
 

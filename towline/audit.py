@@ -1,0 +1,120 @@
+"""Does the store hold what the engine's logs hold? Read again from the engine, compared line by line by identity.
+
+A line's identity depends on nothing but the log (shipper.lines), so an audit needs no notes of the shipper's: it makes
+the identities anew and looks each up. What the store lacks is missing; what it holds twice is double.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from shipper.container import Container
+from shipper.lines import LineMaker, Lines
+from shipper.sources import Source
+from towline.stores import Store
+
+_IDENTITY = re.compile(rb'^\{"create":\{"_id":"([^"]+)"', re.MULTILINE)
+_BY_SEQUENCE = re.compile(r"([oe]s)\d+$")
+_STAMP = 30
+_PAUSE = 0.02
+SILENCE = 20.0
+"""Seconds after which a log that gives nothing, and does not end, is taken as unreadable."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Adjacent lines of a log that share a fate."""
+
+    first: str
+    last: str
+    count: int
+
+
+@dataclass
+class Finding:
+    """One container's lines in the time range, in the engine's log and in the store."""
+
+    container: Container
+    logged: int = 0
+    stored: int = 0
+    missing: list[Range] = field(default_factory=list)
+    double: int = 0
+    unreadable: str = ""
+
+    @property
+    def lost(self) -> int:
+        return sum(part.count for part in self.missing)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.missing or self.double or self.unreadable)
+
+
+def compare(container: Container, source: Source, store: Store, since: str, until: str, max_line: int) -> Finding:
+    """What the container's log holds with since <= stamp < until, against the store. Closes the source."""
+    finding = Finding(container)
+    stored = Counter(_plain(identity) for identity, _ in store.identities(container.id, since, until))
+    finding.double = sum(count - 1 for identity, count in stored.items() if count > 1 and not _repeatable(identity))
+    finding.stored = sum(count for identity, count in stored.items() if not identity.endswith("g"))
+    logged = []
+    try:
+        for identity in _identities(source, container, max_line):
+            if since <= identity[:_STAMP] < until and not identity.endswith("g"):
+                logged.append(_plain(identity))
+    except OSError as error:
+        finding.unreadable = str(error)
+    finally:
+        source.close()
+    finding.logged = len(logged)
+    finding.missing = list(_ranges(logged, stored))
+    return finding
+
+
+def _identities(source: Source, container: Container, max_line: int) -> Iterator[str]:
+    """Of every line in the log, in its order; raises OSError where the log can't be read."""
+    source.tty = container.tty
+    source.stopped()  # what is there now is all that is asked for
+    maker = LineMaker(container.id, max_line)
+    heard = time.monotonic()
+    while not source.finished:
+        entries = source.read(1 << 20)
+        if source.refused:
+            raise OSError(source.refused)
+        if entries is not None:
+            heard = time.monotonic()
+            yield from _of(maker.feed(entries))
+        elif not source.finished and not source.eager:
+            if time.monotonic() - heard > SILENCE:
+                raise OSError(source.problem or f"no answer within {SILENCE:.0f} s")
+            time.sleep(_PAUSE)
+    yield from _of(maker.flush())
+
+
+def _of(lines: Lines | None) -> Iterator[str]:
+    return (match.decode() for match in _IDENTITY.findall(lines.docs)) if lines else iter(())
+
+
+def _plain(identity: str) -> str:
+    """Without the sequence that stands for the ordinal where the clock went back: it counts from where the reading of
+    the log began, which may have been elsewhere."""
+    return _BY_SEQUENCE.sub(r"\1", identity)
+
+
+def _repeatable(identity: str) -> bool:
+    return identity.endswith(("os", "es"))
+
+
+def _ranges(logged: Iterable[str], stored: Counter[str]) -> Iterator[Range]:
+    left = stored.copy()
+
+    def missing(identity: str) -> bool:
+        left[identity] -= 1
+        return left[identity] < 0
+
+    for lost, group in groupby(((missing(identity), identity) for identity in logged), key=lambda pair: pair[0]):
+        if lost:
+            stamps = [identity[:_STAMP] for _, identity in group]
+            yield Range(stamps[0], stamps[-1], len(stamps))
