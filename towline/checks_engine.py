@@ -89,13 +89,13 @@ def containers(found: Iterable[Inspected]) -> Iterator[Finding]:
     yield from (_unreadable(driver, names) for driver, names in sorted(lost.items()))
     if growing:
         fix = 'set "log-opts": {"max-size": "10m", "max-file": "3"} in daemon.json; it holds for new containers'
-        yield Finding(Mark.HINT, f"{len(growing)} containers log without rotation ({_some(growing)})", fix)
+        yield Finding(Mark.HINT, f"{_many(growing, 'logs', 'log')} without rotation ({_some(growing)})", fix)
     readable = len(rows) - sum(map(len, lost.values()))
     yield Finding(Mark.GOOD, f"logs of {readable} of {len(rows)} containers can be read")
 
 
 def _unreadable(driver: str, names: list[str]) -> Finding:
-    text = f"{len(names)} containers use log driver {driver or '?'} ({_some(names)})"
+    text = f"{_many(names, 'uses', 'use')} log driver {driver or '?'} ({_some(names)})"
     fix = "start them with --log-driver json-file, or local"
     if driver == "none":
         return Finding(Mark.BAD, f"{text}: their output is kept nowhere", fix)
@@ -111,6 +111,10 @@ def _inspected(engine: Engine) -> Iterator[Inspected]:
 
 def _name(row: Inspected) -> str:
     return str(row["Name"]).removeprefix("/")
+
+
+def _many(names: list[str], one: str, several: str) -> str:
+    return f"1 container {one}" if len(names) == 1 else f"{len(names)} containers {several}"
 
 
 def _some(names: list[str], most: int = 5) -> str:

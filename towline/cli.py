@@ -1,4 +1,4 @@
-"""The `towline` command: its parts, and what becomes of errors: one line on stderr; exit code 1 failed, 2 wrong usage."""
+"""The `towline` command: its parts, and what becomes of errors, one line on stderr (exit code 1 or 2)."""
 
 import logging
 import os
@@ -52,7 +52,7 @@ class Commands(click.Group):
 def _usage(error: click.ClickException) -> str:
     text = error.format_message()
     context = getattr(error, "ctx", None)
-    return f"{text} See: {context.command_path} --help" if context else text
+    return f"{text.rstrip('.')}; see {context.command_path} --help" if context else text
 
 
 def _fail(text: str, code: int) -> int:

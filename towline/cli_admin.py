@@ -26,10 +26,9 @@ from towline.places import store_url
 from towline.terminal import escape, local_time, wants_colour
 
 
-@click.command()
+@click.command(short_help="Is this machine ready? What is wrong, and what mends it.")
 @options(DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, KEEP_SIZE)
-@click.pass_context
-def check(ctx: click.Context, data: Path | None, state: Path | None, **values: Any) -> None:
+def check(data: Path | None, state: Path | None, **values: Any) -> None:
     """Say whether this machine is ready for `towline up`, and what to do where it is not.
 
     \b
@@ -47,7 +46,8 @@ def check(ctx: click.Context, data: Path | None, state: Path | None, **values: A
         click.echo(_painted(finding.mark.value) + " " + escape(finding.text))
         if finding.fix:
             click.echo(f"  → {escape(finding.fix)}")
-    ctx.exit(1 if bad else 0)
+    if bad:
+        raise click.exceptions.Exit(1)
 
 
 def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
@@ -68,7 +68,7 @@ def _painted(mark: str) -> str:
     return f"\x1b[{hue}m{mark}\x1b[0m" if wants_colour(sys.stdout) else mark
 
 
-@click.command("config")
+@click.command("config", short_help="List every setting and its environment variable.")
 @click.option("--markdown", is_flag=True, help="As the table of the README, without the values set here.")
 def show(markdown: bool) -> None:
     """List every setting: its option, variable, default, value in this environment, and what it does.
@@ -105,7 +105,7 @@ def _value(setting: Setting) -> str:
     return escape(config.masked(setting, value))
 
 
-@click.group("dead-letters", no_args_is_help=True)
+@click.group("dead-letters", short_help="Lines that the store refused for good.", no_args_is_help=True)
 def dead_letters() -> None:
     """Lines that the store refused for good, kept with the reason."""
 
@@ -137,7 +137,7 @@ def _letter(letter: dict[str, Any]) -> str:
     return f"{local_time(str(letter.get('@timestamp', '')))} {escape(text)[:500]}"
 
 
-@click.command()
+@click.command(short_help="Completion for bash, zsh or fish.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what makes SHELL complete `towline` commands and options.

@@ -36,7 +36,7 @@ READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY
 KEEPING = (KEEP_AGE, KEEP_SIZE)
 
 
-@click.command()
+@click.command(short_help="Collect logs and serve them, in one process.")
 @options(DATA, STATE, LISTEN, *READING, *KEEPING, LOG_LEVEL)
 def up(**values: Any) -> None:
     """Collect the logs of all containers here and serve them, in one process.
@@ -71,7 +71,7 @@ def up(**values: Any) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="Read logs, publish them to a queue.")
 @options(QUEUE, STATE, LISTEN, *READING, LOG_LEVEL)
 def ship(queue: str | None, **values: Any) -> None:
     """Read the logs of all containers here and publish them to a queue (one per node).
@@ -81,7 +81,7 @@ def ship(queue: str | None, **values: Any) -> None:
     raise _alone("ship", queue)
 
 
-@click.command()
+@click.command(short_help="Take lines from a queue, put them into a store.")
 @options(QUEUE, STORE, LISTEN, *KEEPING, LOG_LEVEL)
 def index(queue: str | None, **values: Any) -> None:
     """Take lines from a queue and put them into a store (as many as needed).
@@ -100,7 +100,7 @@ def _alone(command: str, queue: str | None) -> UsageError:
     return UsageError(f"{command} --queue {url}: this version has no such queue (next: amqp://); use `towline up`")
 
 
-@click.command()
+@click.command(short_help="Prepare a store.")
 @options(STORE, DATA)
 def setup(store: str | None, data: Path | None) -> None:
     """Prepare a store: make it, or bring it up to this version. Doing it again changes nothing.

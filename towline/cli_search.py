@@ -27,7 +27,7 @@ def _filters(command: Any) -> Any:
     return command
 
 
-@click.command()
+@click.command(short_help="Find lines that were written.")
 @click.argument("text", metavar="[QUERY]", nargs=-1)
 @_filters
 @click.option("--since", metavar="TIME", help="From here on: 15m, 2h, 7d, 2026-11-23, 2026-11-23T10:15:00Z.")
@@ -82,7 +82,7 @@ def search(
         opened.close()
 
 
-@click.command()
+@click.command(short_help="Show lines as they arrive.")
 @click.argument("services", metavar="[SERVICE]...", nargs=-1)
 @_filters
 @click.option("-q", "--query", "text", default="", help="Only lines that match, as for `towline search`.")
