@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from shipper.checkpoint import Checkpoints
 from towline.errors import TowlineError
 
-ROWS = {"c" * 64: {"stream": "stdout", "nth": 3, "place": [1, 2, 3]}, "d" * 64: {"name": "grüße\n\x00"}}
+ROWS: dict[str, dict[str, Any]] = {
+    "c" * 64: {"stream": "stdout", "nth": 3, "place": [1, 2, 3]},
+    "d" * 64: {"name": "grüße\n\x00"},
+}
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""The indexer's part of the ledger: what became of the lines, per service, and how late they were."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from towline import metrics
+from towline.batch import Batch
+from towline.stores import Verdict
+from towline.times import nanoseconds
+
+HISTORY = 3600.0
+"""Seconds: what is older was not late, its container's log is being read for the first time."""
+
+
+def count(batches: Sequence[Batch], verdicts: Sequence[Verdict], now: int) -> None:
+    """Count what the store said. `now` in nanoseconds since the epoch.
+
+    Raises ValueError, and counts nothing, where the verdicts do not decide on every line of the batches.
+    """
+    indexed: Counter[str] = Counter()
+    duplicate: Counter[str] = Counter()
+    dead: Counter[str] = Counter()
+    for batch, verdict in zip(batches, verdicts, strict=True):
+        rows = zip(batch.sections, verdict.stored, verdict.duplicate, verdict.rejected, strict=True)
+        for section, stored, repeated, rejected in rows:
+            if stored + repeated + len(rejected) != section.count:
+                raise ValueError(f"{stored} + {repeated} + {len(rejected)} of {section.count} lines decided")
+            service = section.origin.service
+            indexed[service] += stored + repeated
+            duplicate[service] += repeated
+            dead[service] += len(rejected)
+    for service, lines in indexed.items():
+        metrics.LINES_INDEXED.labels(service).inc(lines)
+        metrics.LINES_DUPLICATE.labels(service).inc(duplicate[service])
+        metrics.LINES_DEAD_LETTERED.labels(service).inc(dead[service])
+    for batch in batches:
+        for section in batch.sections:
+            _observe_lag(section.first, now)
+
+
+def _observe_lag(stamp: str, now: int) -> None:
+    try:
+        lag = (now - nanoseconds(stamp)) / 1e9
+    except (ValueError, TypeError):
+        return
+    if lag <= HISTORY:
+        metrics.LAG.observe(max(lag, 0.0))
