@@ -1,0 +1,175 @@
+"""Batches between reading and confirm: nothing is called safe before it is, nothing grows without bound."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shipper.entries import Place, Position
+from shipper.lines import State
+from shipper.outbox import SPOOL_AFTER, Outbox
+from shipper.sources.json_file import JsonFileSource
+from shipper.spool import Spool
+from shipper.tail import Mark, Tail
+from towline import metrics
+from towline.batch import Origin, Section
+from towline.queues.memory import MemoryQueue
+
+STAMP = "2026-11-23T00:25:00.%09dZ"
+
+
+class Setting:
+    """An outbox over a real queue and a real spool, and one container to fill it from."""
+
+    def __init__(self, folder: Path, service: str, queue_bytes: int = 1000, spool_bytes: int = 1 << 20) -> None:
+        self.queue = MemoryQueue(queue_bytes)
+        self.spool = Spool(folder / "spool", spool_bytes)
+        self.service = service
+        self.outbox = Outbox(self.queue, self.spool, 4000, "node", lambda: None)
+        self.tail = Tail("c" * 64, JsonFileSource(folder / "none", None, running=True), None, 1 << 20)
+        self.number = 0
+        self.now = 100.0
+
+    def put(self, lines: int = 1, size: int = 500) -> Mark:
+        self.number += 1
+        fields = {"container": {"id": "c" * 64, "name": "c"}, "service": {"name": self.service}, "host": {"name": "n"}}
+        stamp = STAMP % self.number
+        section = Section(Origin(fields), b"\n" * 2 * lines + b"x" * (size - 2 * lines), lines, stamp, stamp)
+        position = Position(b"stdout", stamp.encode(), 1, stamp.encode(), Place(1, 1, self.number))
+        mark = Mark(position, State(self.number), size)
+        self.tail._marks.append(mark)
+        self.tail.in_flight += size
+        self.outbox.add(self.tail, section, mark, self.now)
+        self.outbox.flush(self.now)
+        return mark
+
+    def later(self, seconds: float) -> None:
+        self.now += seconds
+        self.outbox.pump(self.now)
+
+    def confirm(self, most: int = 100) -> int:
+        deliveries = self.queue.take(most, 0)
+        for delivery in deliveries:
+            delivery.done()
+        return len(deliveries)
+
+    def checkpoint(self) -> int:
+        """Number of the last line that the checkpoint covers; -1 where it did not move."""
+        self.outbox.settle()
+        row = self.tail.settle()
+        return row["position"]["place"][2] if row else -1
+
+    def ledger(self, name: str) -> float:
+        return metrics.REGISTRY.get_sample_value(f"towline_lines_{name}", {"service": self.service}) or 0.0
+
+    def close(self) -> None:
+        self.spool.close()
+        self.queue.close()
+
+
+@pytest.fixture
+def setting(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Setting]:
+    setting = Setting(tmp_path, request.node.name)
+    yield setting
+    setting.close()
+
+
+def test_a_position_moves_only_after_the_confirm(setting: Setting) -> None:
+    setting.put()
+    setting.later(0)
+    assert setting.checkpoint() == -1
+    setting.confirm()
+    assert setting.checkpoint() == 1
+    assert setting.outbox.idle
+
+
+def test_a_confirm_out_of_order_waits_for_the_older_ones(setting: Setting) -> None:
+    setting.put()
+    setting.put()
+    setting.later(0)
+    first, second = setting.queue.take(1, 0)[0], setting.queue.take(1, 0)[0]
+    second.done()
+    assert setting.checkpoint() == -1
+    first.done()
+    assert setting.checkpoint() == 2
+
+
+def test_lines_that_may_vanish_are_spooled_when_the_queue_is_full(setting: Setting) -> None:
+    for _ in range(4):
+        setting.put()
+    setting.later(0)
+    assert setting.spool.lines() == {}
+    setting.later(SPOOL_AFTER)
+    assert setting.spool.lines() == {setting.service: 2}
+    assert setting.checkpoint() == -1  # the two in the queue come first
+    setting.confirm()
+    assert setting.checkpoint() == 4
+    assert setting.ledger("in_flight") == 2
+
+
+def test_lines_that_stay_where_they_are_wait_without_the_spool(setting: Setting) -> None:
+    setting.tail.urgent = False
+    for _ in range(4):
+        setting.put()
+    setting.later(0)
+    setting.later(10 * SPOOL_AFTER)
+    assert setting.spool.lines() == {}
+    assert setting.outbox.problem
+    for _ in range(2):
+        setting.confirm()
+        setting.checkpoint()
+        setting.later(0)
+    assert setting.outbox.idle
+    assert not setting.outbox.problem
+
+
+def test_the_spool_is_drained_and_the_ledger_closes(setting: Setting) -> None:
+    for _ in range(6):
+        setting.put(lines=3)
+    setting.later(0)
+    setting.later(SPOOL_AFTER)
+    for _ in range(10):
+        setting.confirm()
+        setting.checkpoint()
+        setting.later(0.05)
+    assert setting.spool.lines() == {}
+    assert setting.ledger("read_total") == setting.ledger("confirmed_total") == 18
+    assert setting.ledger("in_flight") == 0
+
+
+def test_reading_waits_when_memory_is_full_and_the_spool_too(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, "full", spool_bytes=0)
+    while setting.outbox.room:
+        setting.put()
+    setting.later(0)
+    setting.later(2 * SPOOL_AFTER)
+    assert not setting.outbox.room
+    setting.confirm()
+    setting.checkpoint()
+    assert setting.outbox.room
+    setting.close()
+
+
+def test_the_end_spools_also_what_the_queue_had_taken(setting: Setting) -> None:
+    for _ in range(4):
+        setting.put()
+    setting.later(0)
+    setting.outbox.save_all()
+    assert setting.checkpoint() == 4
+    assert setting.outbox.idle
+    assert setting.spool.lines() == {setting.service: 4}
+
+
+def test_a_spool_left_by_an_earlier_process_counts_as_read_and_is_delivered(tmp_path: Path) -> None:
+    before = Setting(tmp_path, "left")
+    before.put(lines=2)
+    before.outbox.save_all()
+    before.close()
+    read = before.ledger("read_total")
+    after = Setting(tmp_path, "left")
+    assert after.ledger("read_total") == read + 2
+    after.later(0)
+    assert after.confirm() == 1
+    after.outbox.settle()
+    assert after.spool.lines() == {}
+    after.close()
