@@ -1,0 +1,271 @@
+"""The writing half of the SQLite store: which lines are new, which partition takes them, what is forgotten."""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from towline.batch import Batch, Section
+from towline.errors import StoreUnavailable
+from towline.stores import Rejected, Retention, Verdict
+from towline.stores.sqlite_blocks import Block, JsonProbe, cut
+from towline.stores.sqlite_folder import Folder, Gone
+from towline.stores.sqlite_partition import DamagedPartition, create, is_damage
+from towline.stores.sqlite_write import Letter, PartitionWriter, stored_ids
+from towline.times import format_time
+
+log = logging.getLogger(__name__)
+
+MAX_PARTITION = 1 << 30
+MIN_PARTITION = 512 << 10
+MAX_PARTITION_AGE = 86400.0
+SHARE = 20
+"""A partition holds about 1/SHARE of what may be kept, because retention removes whole partitions."""
+
+
+@dataclass
+class _Intake:
+    """What one `write` has found out so far."""
+
+    blocks: list[Block] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    seen: dict[str, list[tuple[int, int, frozenset[bytes]]]] = field(default_factory=dict)
+
+
+class Ingest:
+    """Used by SqliteStore; safe to call from several threads."""
+
+    def __init__(self, folder: Folder, retention: Retention, clock: Callable[[], float]) -> None:
+        self._folder, self._retention, self._clock = folder, retention, clock
+        self._lock = threading.RLock()
+        self._probe = JsonProbe()
+        self._writer: PartitionWriter | None = None
+        self._active = 0
+        self._sealed: dict[int, int] = {}
+        """The largest time in each sealed partition, nanoseconds."""
+        self._failure: StoreUnavailable | None = None
+        folder.on_damage = self._lost
+        self._resume()
+
+    def _resume(self) -> None:
+        for number in self._folder.numbers():
+            self._learn(number)
+        left = self._folder.numbers()
+        if left:
+            self._open(left[-1])
+            self._sealed.pop(left[-1], None)
+
+    def _learn(self, number: int) -> None:
+        try:
+            with self._folder.reading(number) as connection:
+                self._sealed[number] = connection.execute("SELECT max(last_ns) FROM sources").fetchone()[0] or 0
+        except Gone:
+            self._sealed.pop(number, None)
+
+    def _open(self, number: int) -> None:
+        try:
+            self._writer = PartitionWriter(self._folder.file(number))
+        except DamagedPartition as error:
+            self._folder.damaged(number, str(error))
+            return
+        except (sqlite3.Error, OSError) as error:
+            raise self._folder.unavailable(error) from error
+        self._active = number
+
+    def _ready(self) -> PartitionWriter:
+        """The active partition's writer; a new partition where there is none, or where its file was taken away."""
+        if self._writer and not self._in_place(self._writer):
+            log.warning("store file %s was removed by somebody: starting another one", self._writer.path)
+            self._drop()
+        if self._writer is None:
+            number = max([*self._folder.numbers(), self._active], default=0) + 1
+            self._folder.path.mkdir(parents=True, exist_ok=True)
+            create(self._folder.file(number), self._clock())
+            self._open(number)
+        if self._writer is None:
+            raise StoreUnavailable(f"store {self._folder.path}: a new file could not be read back; check the disk")
+        return self._writer
+
+    @staticmethod
+    def _in_place(writer: PartitionWriter) -> bool:
+        try:
+            return writer.path.stat().st_ino == writer.inode
+        except OSError:
+            return False
+
+    def _drop(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self._writer = None
+
+    def _lost(self, number: int) -> None:
+        with self._lock:
+            self._sealed.pop(number, None)
+            if number == self._active:
+                self._drop()
+
+    def write(self, batches: Sequence[Batch]) -> list[Verdict]:
+        with self._lock:
+            try:
+                verdicts = self._write(batches)
+            except StoreUnavailable as error:
+                self._failure = error
+                raise
+            except (sqlite3.Error, OSError) as error:
+                self._failure = self._folder.unavailable(error)
+                raise self._failure from error
+            self._failure = None
+            return verdicts
+
+    def _write(self, batches: Sequence[Batch]) -> list[Verdict]:
+        for _ in range(2):
+            self._roll_if_full()
+            writer = self._ready()
+            try:
+                intake = _Intake()
+                verdicts = [self._sort_out(batch, writer, intake) for batch in batches]
+                writer.write(_joined(intake.blocks), intake.letters)
+                return verdicts
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._folder.damaged(self._active, str(error))
+        raise StoreUnavailable(f"store {self._folder.path}: files are damaged as they are written; check the disk")
+
+    def _sort_out(self, batch: Batch, writer: PartitionWriter, intake: _Intake) -> Verdict:
+        rows = [self._section(section, writer, intake) for section in batch.sections]
+        return Verdict([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+
+    def _section(self, section: Section, writer: PartitionWriter, intake: _Intake) -> tuple[int, int, list[Rejected]]:
+        stored = duplicate = 0
+        blocks, rejected = cut(section, self._probe.elements)
+        for block in blocks:
+            fresh = self._fresh(block, writer, intake)
+            count = len(fresh.ids) if fresh else 0
+            stored += count
+            duplicate += len(block.ids) - count
+        when = format_time(int(self._clock() * 1e6) * 1000)
+        intake.letters += [Letter(one, section.origin, when) for one in rejected]
+        return stored, duplicate, rejected
+
+    def _fresh(self, block: Block, writer: PartitionWriter, intake: _Intake) -> Block | None:
+        """The block without what is stored already, noted in `intake`."""
+        container, first, last = block.origin.container_id, block.first, block.last
+        known = self._known(container, first, last, writer, intake)
+        unique = frozenset(block.ids)
+        fresh: Block | None = block
+        if len(unique) < len(block.ids) or not known.isdisjoint(unique):
+            fresh = block.without(_repeats(block.ids, known))
+        if fresh:
+            intake.blocks.append(fresh)
+            intake.seen.setdefault(container, []).append((first, last, unique))
+        return fresh
+
+    def _known(self, container: str, first: int, last: int, writer: PartitionWriter, intake: _Intake) -> set[bytes]:
+        known = stored_ids(writer.connection, container, first, last)
+        for number in [number for number, latest in self._sealed.items() if latest >= first]:
+            try:
+                with self._folder.reading(number) as connection:
+                    known |= stored_ids(connection, container, first, last)
+            except Gone:
+                self._sealed.pop(number, None)
+        for start, end, ids in intake.seen.get(container, ()):
+            if start <= last and end >= first:
+                known |= ids
+        return known
+
+    def _limits(self) -> tuple[int, float]:
+        size = min(MAX_PARTITION, max(MIN_PARTITION, self._retention.size // SHARE or MAX_PARTITION))
+        return size, min(MAX_PARTITION_AGE, self._retention.age / SHARE or MAX_PARTITION_AGE)
+
+    def _roll_if_full(self) -> None:
+        size, age = self._limits()
+        if self._writer is None or self._writer.empty():
+            return
+        if self._folder.size(self._active) > size or self._clock() - self._writer.created > age:
+            self._roll()
+
+    def _roll(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer:
+            self._folder.forget(self._active)
+            writer.seal()
+            self._learn(self._active)
+
+    def maintain(self) -> None:
+        """Forget what retention says. The lock is held only where the active partition is closed."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._roll_if_full()
+            finally:
+                self._lock.release()
+        for number in self._expired():
+            self._sealed.pop(number, None)
+            self._folder.remove(number)
+            log.info("retention removed store file %s", self._folder.file(number))
+
+    def _expired(self) -> Iterator[int]:
+        numbers = [number for number in self._folder.numbers() if number != self._active or self._writer is None]
+        sizes = {number: self._folder.size(number) for number in self._folder.numbers()}
+        total = sum(sizes.values())
+        for number in numbers:
+            old = self._retention.age and self._written(number) < self._clock() - self._retention.age
+            large = self._retention.size and total > self._retention.size
+            if not old and not large:
+                return
+            total -= sizes.get(number, 0)
+            yield number
+
+    def _written(self, number: int) -> float:
+        try:
+            return self._folder.file(number).stat().st_mtime
+        except OSError:
+            return time.time()
+
+    def check(self) -> None:
+        """Raise StoreUnavailable where a write would fail; a write under way counts as proof that it works."""
+        if (self._failure is None and self._writer is not None) or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._ready().write([], [])
+            if self._failure and self._folder.full():
+                raise self._failure
+        except (sqlite3.Error, OSError) as error:
+            raise self._folder.unavailable(error) from error
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._writer:
+                self._folder.forget(self._active)
+                self._writer.seal()
+            self._writer = None
+            self._probe.close()
+
+
+def _repeats(ids: Sequence[bytes], known: set[bytes]) -> set[int]:
+    """Indexes of the ids that are known, or came earlier in the same list."""
+    seen = set(known)
+    repeated = set()
+    for index, one in enumerate(ids):
+        if one in seen:
+            repeated.add(index)
+        seen.add(one)
+    return repeated
+
+
+def _joined(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks, small ones of one origin put together: quiet containers send a few lines a batch."""
+    result: list[Block] = []
+    place: dict[bytes, int] = {}
+    for block in blocks:
+        at = place.get(block.origin.json)
+        if at is not None and result[at].fits(block):
+            result[at] = result[at].joined(block)
+        else:
+            place[block.origin.json] = len(result)
+            result.append(block)
+    return result

@@ -1,0 +1,249 @@
+"""Walking one partition's matching lines block by block, newest or oldest first, with a bound on what is still to come.
+
+A walk yields runs: the matching lines of one block. Blocks overlap in time, so a run may hold lines that belong after
+those of later runs; `bound` says how new (or old) a line of a later run can be at most.
+"""
+
+import logging
+import sqlite3
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+import zstandard
+
+from towline.batch import ORIGIN_MARK
+from towline.query import Query, holds
+from towline.stores.sqlite_blocks import sequence_of, unpack
+from towline.stores.sqlite_partition import SLOT
+from towline.stores.sqlite_plan import Plan, plan
+from towline.times import nanoseconds
+
+log = logging.getLogger(__name__)
+
+FIRST_PAGE, LARGEST_PAGE = 256, 16384
+_LINES = (1 << SLOT) - 1
+_FAR = (1 << 63) - 1
+
+Hit = tuple[bytes, str, int, int, "Line"]
+"""Timestamp, container, sequence, index within the block: compares as the order of a search."""
+
+
+@dataclass(frozen=True, order=False)
+class Line:
+    """One stored line; `read` gives the document, once it is wanted."""
+
+    text: bytes
+    origin: bytes
+    parsed: dict[str, Any] | None = None
+
+    def __lt__(self, other: "Line") -> bool:
+        return self.text < other.text
+
+    def read(self) -> dict[str, Any]:
+        if self.parsed is not None:
+            return self.parsed
+        found: dict[str, Any] = orjson.loads(self.text.replace(ORIGIN_MARK, self.origin))
+        return found
+
+
+Borrow = Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+
+class Walk(Protocol):
+    bound: int
+    """Nanoseconds: no line of a run still to come is newer (older, for oldest first)."""
+    done: bool
+
+    def advance(self) -> list[Hit]:
+        """The next run, unordered; may be empty. Raises Gone where the partition has vanished."""
+
+
+class Reader:
+    """Decodes blocks of one partition for one query."""
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.condition = query.condition
+        self.since = nanoseconds(query.since) if query.since else 0
+        self.until = nanoseconds(query.until) if query.until else _FAR
+        self._from = query.since.encode() if query.since else b""
+        self._to = query.until.encode() if query.until else b"~"
+        self._origins: dict[int, tuple[str, bytes]] = {}
+
+    def run(self, connection: sqlite3.Connection, chosen: Plan, key: int, indexes: list[int] | None) -> list[Hit]:
+        """The matching lines of the block: those of `indexes`, or all."""
+        row = connection.execute(
+            "SELECT source, payload FROM blocks WHERE key = ? AND first_ns < ? AND last_ns >= ?",
+            (key, self.until, self.since)).fetchone()  # fmt: skip
+        if row is None or (chosen.sources is not None and row[0] not in chosen.sources):
+            return []
+        try:
+            lines = unpack(row[1])[1::2]
+        except zstandard.ZstdError as error:
+            log.warning("a block of the store is damaged and left out: %s", error)
+            return []
+        container, origin = self._origin(connection, row[0])
+        return self.hits(lines, container, origin, chosen.judge, indexes)
+
+    def hits(
+        self, lines: list[bytes], container: str, origin: bytes, judge: bool, indexes: list[int] | None
+    ) -> list[Hit]:
+        found: list[Hit] = []
+        for index in range(len(lines)) if indexes is None else indexes:
+            text = lines[index]
+            stamp = text[15:45]
+            if not self._from <= stamp < self._to:
+                continue
+            line = Line(text, origin)
+            if judge:
+                document = line.read()
+                if self.condition is not None and not holds(self.condition, document):
+                    continue
+                line = Line(text, origin, document)
+            found.append((stamp, container, sequence_of(text), index, line))
+        return found
+
+    def _origin(self, connection: sqlite3.Connection, source: int) -> tuple[str, bytes]:
+        if source not in self._origins:
+            row = connection.execute("SELECT container, json FROM sources WHERE id = ?", (source,)).fetchone()
+            self._origins[source] = (row[0], b"," + row[1].encode()[1:-1])
+        return self._origins[source]
+
+
+class NewestFirst:
+    """By descending key; a key is never below its block's last microsecond, so it bounds what comes after it."""
+
+    def __init__(self, borrow: Borrow, query: Query, highest: int) -> None:
+        self._borrow, self._reader = borrow, Reader(query)
+        self._plan: Plan | None = None
+        self._waiting: list[tuple[int, list[int] | None]] = []
+        self._below = highest + 1 + _LINES
+        self._page = FIRST_PAGE
+        self.bound = (highest >> SLOT) * 1000 + 999
+        self.done = self.bound < self._reader.since
+
+    def advance(self) -> list[Hit]:
+        with self._borrow() as connection:
+            if self._plan is None:
+                self._start(connection)
+            if not self._waiting and not self.done:
+                self._fetch(connection)
+            if not self._waiting:
+                self.done = True
+                return []
+            assert self._plan is not None
+            key, indexes = self._waiting.pop()
+            self.bound = (key >> SLOT) * 1000 + 999
+            return self._reader.run(connection, self._plan, key, indexes)
+
+    def _start(self, connection: sqlite3.Connection) -> None:
+        self._plan = plan(connection, self._reader.condition)
+        self.done = self._plan.empty
+        if self._reader.until < _FAR:
+            row = connection.execute("SELECT max(key) FROM blocks WHERE first_ns < ?", (self._reader.until,)).fetchone()
+            self.done = self.done or row[0] is None
+            self._below = min(self._below, (row[0] or 0) + 1 + _LINES)
+
+    def _fetch(self, connection: sqlite3.Connection) -> None:
+        assert self._plan is not None
+        lowest = self._reader.since // 1000 << SLOT
+        if self._plan.words is None:
+            rows = connection.execute(
+                "SELECT key FROM blocks NOT INDEXED WHERE key < ? AND key >= ? AND first_ns < ? "
+                + _source_filter(self._plan) + "ORDER BY key DESC LIMIT 16",
+                (self._below, lowest, self._reader.until)).fetchall()  # fmt: skip
+            self._waiting = [(row[0], None) for row in reversed(rows)]
+            self._below = rows[-1][0] if rows else self._below
+            return
+        rows = connection.execute(
+            "SELECT rowid FROM words WHERE words MATCH ? AND rowid < ? AND rowid >= ? ORDER BY rowid DESC LIMIT ?",
+            (self._plan.words, self._below, lowest, self._page)).fetchall()  # fmt: skip
+        self._waiting = _grouped(row[0] for row in rows)[::-1]
+        self._below = rows[-1][0] if rows else self._below
+        self._page = min(self._page * 4, LARGEST_PAGE)
+
+
+def _source_filter(chosen: Plan) -> str:
+    if chosen.sources is None:
+        return ""
+    return f"AND source IN ({','.join(map(str, sorted(chosen.sources)))}) "
+
+
+def _grouped(rowids: Any) -> list[tuple[int, list[int] | None]]:
+    blocks: dict[int, list[int]] = {}
+    for rowid in rowids:
+        blocks.setdefault(rowid & ~_LINES, []).append(rowid & _LINES)
+    return list(blocks.items())
+
+
+class OldestFirst:
+    """By ascending key; blocks still to come may begin anywhere, so their beginnings are looked up beforehand."""
+
+    def __init__(self, borrow: Borrow, query: Query, oldest: int, newest: int) -> None:
+        self._borrow, self._reader = borrow, Reader(query)
+        self._plan: Plan | None = None
+        self._waiting: list[tuple[int, list[int] | None]] = []
+        self._above = -1
+        self._page = FIRST_PAGE
+        self._keys: array[int] = array("q")
+        self._oldest: array[int] = array("q")
+        self.bound = oldest
+        self.done = oldest >= self._reader.until or newest < self._reader.since
+
+    def advance(self) -> list[Hit]:
+        with self._borrow() as connection:
+            if self._plan is None:
+                self._start(connection)
+            if not self._waiting and not self.done:
+                self._fetch(connection)
+            if not self._waiting:
+                self.done = True
+                return []
+            assert self._plan is not None
+            key, indexes = self._waiting.pop()
+            self.bound = self._oldest[bisect_left(self._keys, key)]
+            return self._reader.run(connection, self._plan, key, indexes)
+
+    def _start(self, connection: sqlite3.Connection) -> None:
+        """The keys of the blocks in range, and for each the oldest beginning among it and those after it."""
+        self._plan = plan(connection, self._reader.condition)
+        rows = connection.execute(
+            "SELECT key, first_ns FROM blocks INDEXED BY blocks_of_source WHERE first_ns < ? AND last_ns >= ? "
+            + _source_filter(self._plan) + "ORDER BY key",
+            (self._reader.until, self._reader.since)).fetchall()  # fmt: skip
+        oldest = _FAR
+        beginnings = []
+        for _, first in reversed(rows):
+            oldest = min(oldest, first)
+            beginnings.append(oldest)
+        self._keys, self._oldest = array("q", (row[0] for row in rows)), array("q", reversed(beginnings))
+        self.done = self._plan.empty or not rows
+        self._above = self._keys[0] - 1 if rows else -1
+
+    def _fetch(self, connection: sqlite3.Connection) -> None:
+        assert self._plan is not None
+        if self._plan.words is None:
+            at = bisect_left(self._keys, self._above + 1)
+            keys = self._keys[at : at + 64]
+            self._waiting = [(key, None) for key in reversed(keys)]
+            self._above = keys[-1] if keys else self._above
+            return
+        while not self._waiting:
+            rows = connection.execute(
+                "SELECT rowid FROM words WHERE words MATCH ? AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?",
+                (self._plan.words, self._above, self._keys[-1] + _LINES, self._page)).fetchall()  # fmt: skip
+            if not rows:
+                return
+            self._above = rows[-1][0]
+            self._page = min(self._page * 4, LARGEST_PAGE)
+            self._waiting = [group for group in _grouped(row[0] for row in rows)[::-1] if self._known(group[0])]
+
+    def _known(self, key: int) -> bool:
+        """Whether the block is in range, and was there when the walk began."""
+        at = bisect_left(self._keys, key)
+        return at < len(self._keys) and self._keys[at] == key

@@ -1,0 +1,126 @@
+"""Writing to one partition: a transaction per call of `write`, and one statement per block for its words."""
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from towline.batch import Origin
+from towline.stores import Rejected
+from towline.stores.sqlite_blocks import MAX_LINES, Block, ids_of, pack, unpack
+from towline.stores.sqlite_partition import SLOT, open_writer
+
+log = logging.getLogger(__name__)
+
+_OVERLAPPING = """SELECT payload FROM blocks WHERE source IN (SELECT id FROM sources WHERE container = ?)
+    AND last_ns >= ? AND first_ns <= ?"""
+_WORDS = "INSERT INTO words(rowid, message, source) SELECT ?1 + key, value, ?2 FROM json_each(?3)"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A rejected line on its way to the dead letters; `when` is RFC 3339."""
+
+    rejected: Rejected
+    origin: Origin
+    when: str
+
+
+def stored_ids(connection: sqlite3.Connection, container: str, first: int, last: int) -> set[bytes]:
+    """The ids of the container's blocks that overlap the time from `first` to `last`, both inclusive (nanoseconds)."""
+    found: set[bytes] = set()
+    for (payload,) in connection.execute(_OVERLAPPING, (container, first, last)):
+        try:
+            found.update(ids_of(unpack(payload)))
+        except zstandard.ZstdError as error:
+            log.warning("a block of container %s is damaged and left out: %s", container, error)
+    return found
+
+
+class PartitionWriter:
+    """The active partition. Used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = open_writer(path)
+        try:
+            self.inode = path.stat().st_ino
+            self._arrived = int(self.connection.execute("SELECT max(arrived) FROM blocks").fetchone()[0] or 0)
+            self.created = float(self.connection.execute("SELECT created FROM partition").fetchone()[0])
+            rows = self.connection.execute("SELECT json, id FROM sources")
+            self._sources = {row[0].encode(): int(row[1]) for row in rows}
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def empty(self) -> bool:
+        return self._arrived == 0
+
+    def write(self, blocks: Sequence[Block], letters: Iterable[Letter]) -> None:
+        """Store all of it, or nothing where this raises (an sqlite3.Error)."""
+        arrived, sources = self._arrived, dict(self._sources)
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(sorted(blocks, key=lambda block: block.last))
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO dead_letters(identity, reason, original, rejected, origin) VALUES (?,?,?,?,?)",
+                [(letter.rejected.identity, letter.rejected.reason, letter.rejected.original, letter.when,
+                  letter.origin.json.decode()) for letter in letters])  # fmt: skip
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._arrived, self._sources = arrived, sources
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _insert(self, blocks: Sequence[Block]) -> None:
+        used: set[int] = set()
+        keys = {id(block): self._free(block.last, used) for block in sorted(blocks, key=lambda block: block.last)}
+        # The word index wants growing rowids within a transaction; what is bumped off its slot may overtake others.
+        for block in sorted(blocks, key=lambda block: keys[id(block)]):
+            source = self._source(block.origin)
+            self.connection.execute(_WORDS, (keys[id(block)], f"s{source}", block.words()))
+        for block in blocks:
+            self._keep(block, keys[id(block)], self._source(block.origin))
+
+    def _keep(self, block: Block, key: int, source: int) -> None:
+        self._arrived += 1
+        first, last, count = block.first, block.last, len(block.ids)
+        self.connection.execute(
+            "INSERT INTO blocks VALUES (?,?,?,?,?,?,?,?,?)",
+            (key, source, first, last, *block.sequences(), count, self._arrived, pack(block.docs)))  # fmt: skip
+        self.connection.execute(
+            "UPDATE sources SET lines = lines + ?, first_ns = min(first_ns, ?), last_ns = max(last_ns, ?) WHERE id = ?",
+            (count, first, last, source))  # fmt: skip
+
+    def _free(self, last: int, used: set[int]) -> int:
+        key = (last // 1000) << SLOT
+        while key in used or self.connection.execute("SELECT 1 FROM blocks WHERE key = ?", (key,)).fetchone():
+            key += MAX_LINES
+        used.add(key)
+        return key
+
+    def _source(self, origin: Origin) -> int:
+        known = self._sources.get(origin.json)
+        if known is None:
+            row = self.connection.execute(
+                "INSERT INTO sources(json, container, service) VALUES (?,?,?) RETURNING id",
+                (origin.json.decode(), origin.container_id, origin.service)).fetchone()  # fmt: skip
+            known = self._sources[origin.json] = int(row[0])
+        return known
+
+    def seal(self) -> None:
+        """Leave one plain file behind, readable also where nothing can be written; not while others read it."""
+        try:
+            self.connection.execute("PRAGMA busy_timeout=0")
+            self.connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            log.debug("%s stays in WAL mode: %s", self.path, error)
+        finally:
+            self.connection.close()
+
+    def close(self) -> None:
+        self.connection.close()
