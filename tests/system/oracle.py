@@ -15,7 +15,7 @@ LONG = ALPHABET * 8
 
 # The same arithmetic as `line` below, in busybox awk. Each start of the container goes on where the last one ended.
 GENERATOR = r"""
-starts=$(cat /tmp/starts 2>/dev/null || echo 0); echo $((starts + 1)) >/tmp/starts
+starts=$(cat /starts 2>/dev/null || echo 0); echo $((starts + 1)) >/starts
 first=$((starts * COUNT + 1)); last=$((first + COUNT - 1))
 for stream in $STREAMS; do
 awk -v stream=$stream -v first=$first -v last=$last 'BEGIN {

@@ -100,7 +100,7 @@ def test_the_generator_in_awk_and_the_judge_agree() -> None:
     environment = {
         "RUN": RUN, "NAME": NAME, "COUNT": "500", "BURST": "0", "PAUSE": "0", "STREAMS": "stdout stderr",
         "PATH": "/usr/bin:/bin"}  # fmt: skip
-    script = GENERATOR.replace("/tmp/starts", "/nonexistent/starts")
+    script = GENERATOR.replace("/starts", "/nonexistent/starts")
     done = subprocess.run(["busybox", "sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
     rows = [document(i, text) for i, text in enumerate(done.stdout.splitlines(), 1)]
     assert judge(rows, account(500)).faults == {}
