@@ -14,6 +14,7 @@ from towline.terminal import escape
 
 SETTLE = 10.0
 """Seconds: lines younger than this may still be on their way when no --until is given."""
+LOOKS = 10
 SHOWN = 5
 """Missing ranges named per container."""
 
@@ -60,8 +61,14 @@ def _ledger(listen: tuple[str, int]) -> bool:
 
     host, port = listen
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
     try:
-        found = fetch(f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
+        found = fetch(url)
+        for _ in range(LOOKS):  # a scrape sees the counters one after another: what moves may look open for a moment
+            if not any(account.open for account in found.values()):
+                break
+            time.sleep(0.3)
+            found = fetch(url)
     except TowlineError as error:
         click.echo(f"ledger: left out ({escape(str(error))})")
         return True
