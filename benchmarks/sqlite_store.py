@@ -37,7 +37,8 @@ def message(chooser: random.Random, number: int) -> str:
     needle = " needle" if number % 1_000_003 == 7 else ""
     return (f"10.0.{chooser.randrange(256)}.{chooser.randrange(256)} - user{chooser.randrange(5000)} "
             f'\\"GET /api/v1/orders/{chooser.randrange(10**8):08d}/items?page={chooser.randrange(50)} HTTP/1.1\\" '
-            f"{chooser.choice((200, 200, 200, 204, 404, 500))} {chooser.randrange(10**5)} request_time=0.{number % 1000:03d} "
+            f"{chooser.choice((200, 200, 200, 204, 404, 500))} {chooser.randrange(10**5)} "
+            f"request_time=0.{number % 1000:03d} "
             f"trace={chooser.getrandbits(64):016x} upstream connection to backend-{chooser.randrange(8)} "
             f"took {chooser.randrange(900)} ms{needle}")  # fmt: skip
 
@@ -133,9 +134,12 @@ def main() -> None:
         store = SqliteStore(folder)
         wall, cpu, bystander = fill(store, options.lines, options.per_write)
         size = sum(file.stat().st_size for file in folder.iterdir())
-        print(f"{options.lines:,} lines: {options.lines / wall:,.0f} lines/s, {cpu / options.lines * 1e6:.2f} CPU µs/line, "
-              f"{size / options.lines:.0f} bytes/line; a bystander's turns came {bystander.total / bystander.turns * 1e3:.2f} ms "
-              f"late on average, {bystander.worst * 1e3:.0f} ms at worst")  # fmt: skip
+        rate, each = options.lines / wall, cpu / options.lines * 1e6
+        print(
+            f"{options.lines:,} lines: {rate:,.0f} lines/s, {each:.2f} CPU µs/line, {size / options.lines:.0f} bytes/line"
+        )
+        late, worst = bystander.total / bystander.turns * 1e3, bystander.worst * 1e3
+        print(f"a bystander's turns of 1 ms came {late:.2f} ms late on average, {worst:.0f} ms at worst")
         search(store, options.lines)
         before = time.perf_counter()
         total = sum(1 for _ in store.search(Query(limit=0)))

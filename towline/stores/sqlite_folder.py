@@ -59,9 +59,7 @@ class Folder:
     def require(self) -> None:
         """UsageError where there is no such folder to read."""
         if not self.path.is_dir():
-            raise UsageError(
-                f"store {self.path}: no such folder; start `towline up` first, or name it with --data or --store"
-            )
+            raise UsageError(f"store {self.path}: no such folder; start `towline up` first, or give --data or --store")
         if not os.access(self.path, os.R_OK | os.X_OK):
             raise UsageError(f"store {self.path}: this user may not read it; run as its owner, or allow reading")
 
@@ -71,7 +69,7 @@ class Folder:
     def numbers(self) -> list[int]:
         """Partitions on disk, oldest arrival first."""
         try:
-            names = os.listdir(self.path)
+            names = [file.name for file in self.path.iterdir()]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -83,7 +81,7 @@ class Folder:
         total = 0
         for ending in ENDINGS:
             with contextlib.suppress(OSError):
-                total += os.stat(f"{self.file(number)}{ending}").st_size
+                total += Path(f"{self.file(number)}{ending}").stat().st_size
         return total
 
     @contextlib.contextmanager
@@ -146,7 +144,7 @@ class Folder:
         self.forget(number)
         for ending in ENDINGS:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.file(number)}{ending}")
+                Path(f"{self.file(number)}{ending}").unlink()
 
     def damaged(self, number: int, reason: str) -> None:
         """Move the partition aside and say so; who only reads leaves it and says that once."""
@@ -165,7 +163,7 @@ class Folder:
             raise self.unavailable(error) from error
         for ending in ENDINGS[1:]:
             with contextlib.suppress(OSError):
-                os.rename(f"{path}{ending}", f"{path}.{aside}{ending}")
+                Path(f"{path}{ending}").rename(f"{path}.{aside}{ending}")
         log.warning("store file %s can't be read (%s): moved aside to %s.%s; going on without it",
                     path, reason, path.name, aside)  # fmt: skip
 

@@ -11,7 +11,7 @@ APPLICATION = 0x546F776C
 """`Towl` in the file's header: how a foreign SQLite file is told from ours."""
 VERSION = 1
 SLOT = 10
-"""A block's key is its last microsecond shifted by this, so that its lines have the rowids key, key+1, … below 2**10."""
+"""A block's key is its last microsecond shifted by this, so that its lines have the rowids key, key + 1, …"""
 
 _SCHEMA = """
 CREATE TABLE partition(created REAL NOT NULL);
@@ -44,7 +44,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def create(path: Path, created: float) -> None:
-    """Make an empty partition, `created` in seconds since the epoch; it appears under its name complete or not at all."""
+    """Make an empty partition (`created`: seconds since the epoch); it appears complete or not at all."""
     fresh = path.with_suffix(".new")
     _remove(fresh)
     try:

@@ -41,16 +41,16 @@ def around(folder: Folder, hit: Document, before: int, after: int) -> tuple[list
     earlier = sorted((block for block in blocks if block[0] < sequence), key=itemgetter(1), reverse=True)
     later = sorted((block for block in blocks if block[1] > sequence), key=itemgetter(0))
     found_before: list[tuple[int, Document]] = []
-    for first, last, number, key in earlier if before > 0 else ():
+    for _, last, number, key in earlier if before > 0 else ():
         if len(found_before) >= before and last < found_before[-before][0]:
             break
-        found_before += [pair for pair in _sequenced(folder, number, key, first) if pair[0] < sequence]
+        found_before += [pair for pair in _sequenced(folder, number, key) if pair[0] < sequence]
         found_before.sort(key=itemgetter(0))
     found_after: list[tuple[int, Document]] = []
     for first, _, number, key in later if after > 0 else ():
         if len(found_after) >= after and first > found_after[after - 1][0]:
             break
-        found_after += [pair for pair in _sequenced(folder, number, key, first) if pair[0] > sequence]
+        found_after += [pair for pair in _sequenced(folder, number, key) if pair[0] > sequence]
         found_after.sort(key=itemgetter(0))
     return [pair[1] for pair in found_before[-before:]] if before > 0 else [], [pair[1] for pair in found_after[:after]]
 
@@ -60,15 +60,15 @@ def _blocks_of(folder: Folder, container: str) -> Iterator[tuple[int, int, int, 
     for number in folder.numbers():
         try:
             with folder.reading(number) as connection:
-                rows = connection.execute(
-                    f"SELECT first_seq, last_seq, key FROM blocks WHERE {_OF_CONTAINER}", (container,)).fetchall()  # fmt: skip
+                sql = f"SELECT first_seq, last_seq, key FROM blocks WHERE {_OF_CONTAINER}"
+                rows = connection.execute(sql, (container,)).fetchall()
         except Gone:
             continue
         for first, last, key in rows:
             yield first, last, number, key
 
 
-def _sequenced(folder: Folder, number: int, key: int, _: int) -> list[tuple[int, Document]]:
+def _sequenced(folder: Folder, number: int, key: int) -> list[tuple[int, Document]]:
     try:
         with folder.reading(number) as connection:
             lines, origin = _lines(connection, key)
