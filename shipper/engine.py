@@ -5,10 +5,12 @@ docker-py finds the way (unix socket, TCP) and the API version; every error of i
 
 import contextlib
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,18 +29,22 @@ INSPECT_TIMEOUT = 10.0
 WATCHED = ("start", "die", "rename", "destroy")
 """Only these events are asked for: health checks alone would send three others every few seconds."""
 
+_FRACTION = re.compile(r"\.([0-9]+)")
 _LIBRARY_ERRORS = (requests.RequestException, DockerException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the engine says of itself. `cluster` is known to Swarm managers only; `swarm` is "active" or "inactive"."""
+    """What the engine says of itself. `cluster` is known to Swarm managers only; `swarm` is "active" or "inactive".
+
+    `clock` is the engine's, in nanoseconds since 1970, 0 where it does not tell."""
 
     name: str
     data_root: Path
     version: str
     driver: str
     live_restore: bool
+    clock: int = 0
     swarm: str = "inactive"
     swarm_node: str = ""
     swarm_manager: bool = False
@@ -62,6 +68,7 @@ class Events:
                 raise self._engine.unavailable(error) from error
         finally:
             self._response.close()
+            self._engine.close()  # Another engine may answer next time: it has its own API version.
 
     def close(self) -> None:
         """End the iteration, also one that waits for the next event."""
@@ -93,6 +100,7 @@ class Engine:
             version=str(row.get("ServerVersion") or ""),
             driver=str(row.get("LoggingDriver") or "json-file"),
             live_restore=bool(row.get("LiveRestoreEnabled")),
+            clock=_nanoseconds(str(row.get("SystemTime") or "")),
             swarm=str(swarm.get("LocalNodeState") or "inactive"),
             swarm_node=str(swarm.get("NodeID") or ""),
             swarm_manager=bool(swarm.get("ControlAvailable")),
@@ -158,6 +166,7 @@ class Engine:
         try:
             response: requests.Response = client.get(url, params=params, timeout=(timeout, timeout), stream=stream)
         except _LIBRARY_ERRORS as error:
+            self.close()
             raise self.unavailable(error) from error
         return response
 
@@ -165,6 +174,7 @@ class Engine:
         with self._lock:
             if self._client is None:
                 try:
+                    _knock(self.url, self._timeout)
                     self._client = docker.APIClient(self.url, version="auto", timeout=self._timeout)
                 except _LIBRARY_ERRORS as error:
                     raise self.unavailable(error) from error
@@ -194,11 +204,30 @@ def _rows(chunks: Iterable[bytes]) -> Iterator[Row]:
                     yield row
 
 
+def _knock(url: str, timeout: float) -> None:
+    """Raise OSError where nobody opens; docker-py would leave its socket open then."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+            knocking.settimeout(timeout)
+            knocking.connect(parts.path)
+
+
 def _wait_for_ever(response: requests.Response) -> None:
     """Hours may pass between two events: the time-out was for the engine's first answer only."""
     connection = response.raw.connection
     if connection is not None and connection.sock is not None:
         connection.sock.settimeout(None)
+
+
+def _nanoseconds(stamp: str) -> int:
+    """RFC 3339 as nanoseconds since 1970; 0 where it is none."""
+    try:
+        seconds = datetime.fromisoformat(_FRACTION.sub("", stamp)).timestamp()
+    except ValueError:
+        return 0
+    fraction = _FRACTION.search(stamp)
+    return int(seconds) * 10**9 + int(fraction[1][:9].ljust(9, "0") if fraction else 0)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 
 _IN_CGROUP = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?=\.scope|/|$)")
 _IN_MOUNT = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)$")
+_SET = re.compile(r"\[!?+(\]?+[^\]]*)\]")
 _OWN_MOUNTS = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
 
 
@@ -100,10 +101,9 @@ def _problem(text: str) -> str:
         return "it is too long or holds control characters"
     if "/" in text:
         return "names of containers and services hold no slash"
-    rest = re.sub(r"\[!?\]?[^\]]*\]", "", text)
-    if "[" in rest:
+    if "[" in _SET.sub("", text):
         return "its bracket is never closed"
-    for inside in re.findall(r"\[!?(\]?[^\]]*)\]", text):
+    for inside in _SET.findall(text):
         for low, high in re.findall(r"(.)-(.)", inside):
             if low > high:
                 return f"its range {low}-{high} is backwards"

@@ -112,6 +112,8 @@ class Watcher:
         """Read one event stream to its end; raises EngineUnavailable there, unless it is our own."""
         info = self._engine.info()
         self._roster.node = Node(self._name or info.name, info.data_root, self._engine_root, info.driver, info.cluster)
+        # From then on the engine's memory also tells what happens while the stream is away.
+        self._last = self._last or (info.clock, "", "")
         self._why, self._quiet_since = "", None
         stream = self._engine.events(_moment(self._last))
         try:
@@ -229,4 +231,4 @@ class _Backoff:
 
 
 def _moment(mark: Mark | None) -> str | None:
-    return f"{mark[0] // 10**9}.{mark[0] % 10**9:09d}" if mark else None
+    return f"{mark[0] // 10**9}.{mark[0] % 10**9:09d}" if mark and mark[0] else None
