@@ -27,15 +27,15 @@ TAKE = 0.5
 """Seconds that one take may wait; so often does an idle indexer look whether it is to stop."""
 MAINTAIN, MAINTAIN_IDLE = 10.0, 60.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
-REST = 10
-"""The distance between small writes, in times of what the last one took: they use at most a tenth of the time."""
+REST = 20
+"""The distance between small writes, in times of what the last one took, so that few lines cost little."""
 
 
 class Indexer:
     """Moves batches from `queue` to `store` until stopped. `run` belongs to one thread, the rest to any.
 
-    linger: the least seconds between two small writes; three times that is the most.
-    max_lines: about how many lines one write holds.
+    linger: the least seconds between two small writes; twice that is the most.
+    max_lines: about how many lines one write holds; more would save little and make live lines wait behind a backlog.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Indexer:
         store: Store,
         *,
         linger: float = 0.05,
-        max_lines: int = 20_000,
+        max_lines: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -161,7 +161,7 @@ class Indexer:
         batches = [delivery.batch for delivery in deliveries]
         count(batches, self._store.write(batches), time.time_ns())
         ended = self._clock()
-        self._next_write = ended + min(max(REST * (ended - began), self._linger), 3 * self._linger)
+        self._next_write = ended + min(max(REST * (ended - began), self._linger), 2 * self._linger)
         self._failures = 0
         self._wrote = True
         self._away.ends()

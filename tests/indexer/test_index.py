@@ -327,6 +327,7 @@ def test_upkeep_goes_on_while_idle_and_while_the_store_takes_nothing(
         eventually(lambda: store.attempts >= 1)
         seen = store.kept_up
         eventually(lambda: store.kept_up > seen + 2)
+        store.fault = lambda batches: None
 
 
 def test_an_upkeep_that_fails_is_told_once_and_stops_nothing(
