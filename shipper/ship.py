@@ -128,7 +128,7 @@ class Shipper:
         ready: list[Tail] = []
         while self._heap and self._heap[0][0] <= now:
             due, _, tail = heapq.heappop(self._heap)
-            if due == tail.due and self._tails.get(tail.id) is tail:
+            if due == tail.due and self._tails.get(tail.id) is tail and tail not in ready:
                 ready.append(tail)
         busy = False
         for tail in ready:
