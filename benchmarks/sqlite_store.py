@@ -136,7 +136,7 @@ def main() -> None:
         size = sum(file.stat().st_size for file in folder.iterdir())
         rate, each = options.lines / wall, cpu / options.lines * 1e6
         print(
-            f"{options.lines:,} lines: {rate:,.0f} lines/s, {each:.2f} CPU µs/line, {size / options.lines:.0f} bytes/line"
+            f"{options.lines:,} lines: {rate:,.0f} lines/s, {each:.2f} CPU µs/line, {size // options.lines} bytes/line"
         )
         late, worst = bystander.total / bystander.turns * 1e3, bystander.worst * 1e3
         print(f"a bystander's turns of 1 ms came {late:.2f} ms late on average, {worst:.0f} ms at worst")

@@ -3,7 +3,6 @@
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +33,14 @@ class _Intake:
     seen: dict[str, list[tuple[int, int, frozenset[bytes]]]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Sealed:
+    """A partition that takes no more lines: its largest timestamp in nanoseconds, and when it was closed in seconds."""
+
+    latest: int
+    closed: float
+
+
 class Ingest:
     """Used by SqliteStore; safe to call from several threads."""
 
@@ -43,8 +50,7 @@ class Ingest:
         self._probe = JsonProbe()
         self._writer: PartitionWriter | None = None
         self._active = 0
-        self._sealed: dict[int, int] = {}
-        """The largest time in each sealed partition, nanoseconds."""
+        self._sealed: dict[int, _Sealed] = {}
         self._failure: StoreUnavailable | None = None
         folder.on_damage = self._lost
         self._resume()
@@ -60,7 +66,10 @@ class Ingest:
     def _learn(self, number: int) -> None:
         try:
             with self._folder.reading(number) as connection:
-                self._sealed[number] = connection.execute("SELECT max(last_ns) FROM sources").fetchone()[0] or 0
+                row = connection.execute("SELECT max(last_ns), (SELECT closed FROM partition) FROM sources").fetchone()
+                # Not closed in order (a kill between two steps): its file's own date is as good.
+                closed = row[1] if row[1] is not None else self._folder.file(number).stat().st_mtime
+                self._sealed[number] = _Sealed(row[0] or 0, closed)
         except Gone:
             self._sealed.pop(number, None)
 
@@ -165,7 +174,7 @@ class Ingest:
 
     def _known(self, container: str, first: int, last: int, writer: PartitionWriter, intake: _Intake) -> set[bytes]:
         known = stored_ids(writer.connection, container, first, last)
-        for number in [number for number, latest in self._sealed.items() if latest >= first]:
+        for number in [number for number, sealed in self._sealed.items() if sealed.latest >= first]:
             try:
                 with self._folder.reading(number) as connection:
                     known |= stored_ids(connection, container, first, last)
@@ -191,7 +200,7 @@ class Ingest:
         writer, self._writer = self._writer, None
         if writer:
             self._folder.forget(self._active)
-            writer.seal()
+            writer.seal(self._clock())
             self._learn(self._active)
 
     def maintain(self) -> None:
@@ -211,18 +220,13 @@ class Ingest:
         sizes = {number: self._folder.size(number) for number in self._folder.numbers()}
         total = sum(sizes.values())
         for number in numbers:
-            old = self._retention.age and self._written(number) < self._clock() - self._retention.age
+            sealed = self._sealed.get(number)
+            old = self._retention.age and sealed and sealed.closed < self._clock() - self._retention.age
             large = self._retention.size and total > self._retention.size
             if not old and not large:
                 return
             total -= sizes.get(number, 0)
             yield number
-
-    def _written(self, number: int) -> float:
-        try:
-            return self._folder.file(number).stat().st_mtime
-        except OSError:
-            return time.time()
 
     def check(self) -> None:
         """Raise StoreUnavailable where a write would fail; a write under way counts as proof that it works."""
@@ -241,7 +245,7 @@ class Ingest:
         with self._lock:
             if self._writer:
                 self._folder.forget(self._active)
-                self._writer.seal()
+                self._writer.seal(None)
             self._writer = None
             self._probe.close()
 

@@ -14,7 +14,7 @@ SLOT = 10
 """A block's key is its last microsecond shifted by this, so that its lines have the rowids key, key + 1, …"""
 
 _SCHEMA = """
-CREATE TABLE partition(created REAL NOT NULL);
+CREATE TABLE partition(created REAL NOT NULL, closed REAL);
 CREATE TABLE sources(id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE, container TEXT NOT NULL, service TEXT NOT NULL,
     lines INTEGER NOT NULL DEFAULT 0, first_ns INTEGER NOT NULL DEFAULT 9223372036854775807,
     last_ns INTEGER NOT NULL DEFAULT -1);
@@ -53,7 +53,7 @@ def create(path: Path, created: float) -> None:
             connection.execute("PRAGMA page_size=8192")
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
-            connection.execute("INSERT INTO partition VALUES (?)", (created,))
+            connection.execute("INSERT INTO partition(created) VALUES (?)", (created,))
         finally:
             connection.close()
         fresh.rename(path)

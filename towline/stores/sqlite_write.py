@@ -112,9 +112,14 @@ class PartitionWriter:
             known = self._sources[origin.json] = int(row[0])
         return known
 
-    def seal(self) -> None:
-        """Leave one plain file behind, readable also where nothing can be written; not while others read it."""
+    def seal(self, closed: float | None) -> None:
+        """Leave one plain file behind, readable also where nothing can be written; not while others read it.
+
+        `closed`, seconds since the epoch, says that it takes no more lines; None where it is only put down.
+        """
         try:
+            if closed is not None:
+                self.connection.execute("UPDATE partition SET closed = ?", (closed,))
             self.connection.execute("PRAGMA busy_timeout=0")
             self.connection.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError as error:
