@@ -25,13 +25,24 @@ class Commands(click.Group):
         """Run the command line given as `args` (default: the process's own) and exit."""
         sys.exit(self._code(*arguments, **{**settings, "standalone_mode": False}))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C and a reader that goes away end it before click can say anything about them."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence()
+            return 0
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return result
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def _code(self, *arguments: Any, **settings: Any) -> int:
         try:
             code = super().main(*arguments, **settings)
-            sys.stdout.flush()
             return code if isinstance(code, int) else 0
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
@@ -42,9 +53,8 @@ class Commands(click.Group):
             return _fail(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             return INTERRUPTED
-        except BrokenPipeError:
-            _silence()
-            return 0
+        except OSError as error:
+            return _fail(_system(error), 1) if error.filename else _unknown(error)
         except Exception as error:
             return _unknown(error)
 
@@ -53,6 +63,12 @@ def _usage(error: click.ClickException) -> str:
     text = error.format_message()
     context = getattr(error, "ctx", None)
     return f"{text.rstrip('.')}; see {context.command_path} --help" if context else text
+
+
+def _system(error: OSError) -> str:
+    """What the operating system refused, where nothing nearer to it knew a better text."""
+    hint = "; run as its owner or change its rights" if isinstance(error, PermissionError) else ""
+    return f"{error.filename}: {(error.strerror or str(error)).lower()}{hint}"
 
 
 def _fail(text: str, code: int) -> int:

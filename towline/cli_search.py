@@ -54,7 +54,8 @@ def search(
     towline search panic -C 5                         five lines before and after
     towline search --since 2026-11-23T10:00 --until 2026-11-23T10:05 --limit 0 --json > lines.json
 
-    All words must be there (AND); letters' case does not matter. Times without a zone are local.
+    All words must be there (AND), `NOT word` or `-word` excludes one; letters' case does not matter. Times without a
+    zone are local.
     """
     from towline.query import Query, parse, parse_time
     from towline.stores import open_store
@@ -105,7 +106,6 @@ def tail(
     """
     from towline import live
     from towline.query import Query, parse, parse_time
-    from towline.stores import open_store
 
     chosen = _chosen(filters)
     chosen["service"] += services
@@ -113,7 +113,7 @@ def tail(
     query = Query(where=parse(text), **chosen, since=start, order="asc", limit=0)
     url = store or store_url(data)
     out = _Out(sys.stdout, raw)
-    for documents in live.follow(lambda: open_store(url, read_only=True), query, _say):
+    for documents in live.follow(lambda: live.open_awaited(url), query, _say):
         if as_json:
             out.documents(documents)
         else:

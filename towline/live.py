@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
-from towline.errors import StoreUnavailable
+from towline.errors import StoreUnavailable, UsageError
 from towline.query import Query
-from towline.stores import Document, Store
+from towline.stores import Document, Store, open_store
 
 QUICK, SLOW = 0.2, 0.5
 """Seconds between two looks while lines come, and after a while without any."""
@@ -43,6 +45,17 @@ def follow(opened: Callable[[], Store], query: Query, say: Say, wait: Wait = tim
             delay = QUICK if documents else min(delay * 1.02, SLOW)
     finally:
         store.close()
+
+
+def open_awaited(url: str) -> Store:
+    """The store, for reading; StoreUnavailable also where its folder is not there yet."""
+    try:
+        return open_store(url, read_only=True)
+    except UsageError as error:
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite" and not parts.netloc and not Path(unquote(parts.path)).exists():
+            raise StoreUnavailable(str(error)) from error
+        raise
 
 
 def key(document: Document) -> tuple[str, int]:

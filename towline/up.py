@@ -5,9 +5,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from indexer.index import Indexer
-
 from shipper.ship import Shipper, ShipSettings
-from towline import api, health
+from towline import __version__, api, health
 from towline.config import TOKEN
 from towline.errors import UsageError
 from towline.http import HttpServer, Site, Tails, is_loopback, known_hosts, probe, shown
@@ -41,6 +40,7 @@ def up(settings: UpSettings) -> None:
     """
     _check_token(settings)
     probe(settings.listen)
+    _say(settings)
     make_folder(settings.ship.state, "--state")
     with ExitStack() as parts:
         store = open_store(settings.store, retention=settings.retention)
@@ -51,6 +51,13 @@ def up(settings: UpSettings) -> None:
         with signals(group):
             group.run()
     log.info("stopped; everything read is delivered or spooled")
+
+
+def _say(settings: UpSettings) -> None:
+    """What it runs with, once, so that a log tells it later."""
+    chosen = {name: value for name, value in vars(settings.ship).items() if value not in (None, ())}
+    bounds = {"keep_age": settings.retention.age, "keep_size": settings.retention.size}
+    log.info("towline %s starts", __version__, extra={"store": settings.store, **chosen, **bounds})
 
 
 def _check_token(settings: UpSettings) -> None:
@@ -76,5 +83,5 @@ def _actors(settings: UpSettings, queue: Queue, store: Store) -> dict[str, Actor
     pages = {**api.handlers(store, tails), **health.handlers(REGISTRY, problems)}
     site = Site(api.with_index(pages), hosts=known_hosts(settings.listen[0]), token=settings.token)
     server = HttpServer(site, settings.listen, tails)
-    log.info("listening", extra={"url": server.url, "store": settings.store, "state": settings.ship.state})
+    log.info("listening", extra={"url": server.url})
     return {"shipper": shipper, "indexer": indexer, "http": server}

@@ -81,7 +81,7 @@ def test_help_teaches_by_examples(name: str) -> None:
         (["search", "--since", "1m", "--until", "1h"], "since"),
         (["search", '"open'], "open"),
         (["search", "--store", "ftp://x"], "'ftp'"),
-        (["search", "--store", "sqlite:relative"], "sqlite:"),
+        (["search", "--store", "sqlite://host/x"], "sqlite://host/x"),
         (["search", "-C", "2", "--json"], "--context"),
         (["tail", "--since", "whenever"], "whenever"),
         (["ship"], "--queue"),
@@ -165,7 +165,7 @@ def test_search_words_are_joined_and_filters_narrow(write: Write) -> None:
     write(["red green too"], name="db", stream="stdout", minute=1)
     assert messages(run("search", "red", "green")) == ["red green", "red green too"]
     assert messages(run("search", "red green", "-s", "db")) == ["red green too"]
-    assert messages(run("search", "-c", "w*", "red", "-green")) == []
+    assert messages(run("search", "-c", "w*", "red -green too")) == []
     assert messages(run("search", "--", "red", "-green")) == ["red"]
     assert messages(run("search", "--since", "2026-11-23T10:00:30Z")) == ["red green too"]
     assert messages(run("search", "--stream", "stderr")) == []
@@ -199,7 +199,7 @@ def test_another_store_can_be_named(write: Write, data: Path, tmp_path: Path) ->
     write(["here"])
     elsewhere = str(tmp_path / "nothing")
     assert messages(run("search", "--data", elsewhere, "--store", f"sqlite://{data}/store")) == ["here"]
-    assert elsewhere in failed(run("search", "--data", elsewhere), 1)
+    assert elsewhere in failed(run("search", "--data", elsewhere), 2)
 
 
 def test_dead_letters_of_a_clean_store_are_none(store: Store) -> None:
@@ -269,7 +269,7 @@ def test_tail_shows_only_the_services_asked_for(write: Write, tailing: Callable[
     write(["1"], name="web")
     write(["2"], name="other")
     write(["3"], name="db")
-    assert tail.lines(2) == ["1", "3"]
+    assert sorted(tail.lines(2)) == ["1", "3"]
 
 
 def test_tail_waits_for_a_store_that_comes_later(tailing: Callable[..., Tail], request: pytest.FixtureRequest) -> None:

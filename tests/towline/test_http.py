@@ -181,7 +181,7 @@ def test_a_mistake_of_ours_is_a_500_that_tells_nothing_inner(caplog: pytest.LogC
     assert "secret thing" in caplog.text or any(record.exc_info for record in caplog.records)
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/api/search/", "/%2e%2e/etc/passwd", "//", "/metrics/x"])
+@pytest.mark.parametrize("path", ["/nothing", "/api/nothing", "/api/search/", "/%2e%2e/etc/passwd", "/metrics/x"])
 def test_other_paths_are_not_there(site: Served, path: str) -> None:
     assert site.get(path)[0] in (404, 308)
 
