@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from pathlib import Path
 
 from shipper.checkpoint import Checkpoints
@@ -128,7 +129,8 @@ class Shipper:
         ready: list[Tail] = []
         while self._heap and self._heap[0][0] <= now:
             due, _, tail = heapq.heappop(self._heap)
-            if due == tail.due and self._tails.get(tail.id) is tail and tail not in ready:
+            if due == tail.due and self._tails.get(tail.id) is tail:
+                tail.due = inf  # It may be in the heap twice for the same moment.
                 ready.append(tail)
         busy = False
         for tail in ready:
