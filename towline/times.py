@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from towline.errors import UsageError
 
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)", re.IGNORECASE)
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)", re.IGNORECASE | re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FRACTION = re.compile(r"(?<=:\d\d)[.,](\d{1,9})(?=$|[Zz+-])")
 _FIX = "write an age (30s, 15m, 2h, 7d, 1w), `now`, or a date or time such as 2026-11-23 or 2026-11-23T10:15:00Z"

@@ -18,9 +18,13 @@ MAX_SOURCES_IN_EXPRESSION = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """`words` None: every line may match. `sources` None: every origin may. `judge` False: what is found matches."""
+    """`words` None: every line may match, but for those of `unwanted`. `sources` None: every origin may.
+
+    `judge` False: what is found matches.
+    """
 
     words: str | None = None
+    unwanted: str | None = None
     sources: frozenset[int] | None = None
     judge: bool = False
 
@@ -36,11 +40,12 @@ def plan(connection: sqlite3.Connection, condition: Node | None) -> Plan:
     origins = _origins(connection) if _has_field(condition) else {}
     sources = frozenset(key for key, origin in origins.items() if _possible(condition, origin) is not False)
     words = _upper(condition, lambda field: _sources_of(field, origins))
+    unwanted = None if words else _unwanted(condition, lambda field: _sources_of(field, origins))
     if origins and len(sources) < len(origins):
         narrow = _either_source(sources)
         words = f"({words}) AND {narrow}" if words and narrow else words
-        return Plan(words, sources, True)
-    return Plan(words, None, True)
+        return Plan(words, unwanted, sources, True)
+    return Plan(words, unwanted, None, True)
 
 
 def _origins(connection: sqlite3.Connection) -> dict[int, Mapping[str, Any]]:
@@ -111,6 +116,13 @@ def _upper(node: Node, sources: Sources) -> str | None:
         return None
     expression = "(" + " AND ".join(wanted) + ")"
     return f"({expression} NOT ({' OR '.join(unwanted)}))" if unwanted else expression
+
+
+def _unwanted(node: Node, sources: Sources) -> str | None:
+    """An expression for lines that can't match, where the tree says so: what it only excludes."""
+    parts = node.parts if isinstance(node, And) else (node,)
+    found = [text for part in parts if isinstance(part, Not) and (text := _lower(part.part, sources))]
+    return " OR ".join(found) or None
 
 
 def _lower(node: Node, sources: Sources) -> str | None:

@@ -8,7 +8,7 @@ import logging
 import sqlite3
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from towline.times import nanoseconds
 log = logging.getLogger(__name__)
 
 FIRST_PAGE, LARGEST_PAGE = 256, 16384
+FIRST_BLOCKS, LARGEST_BLOCKS = 16, 512
 _LINES = (1 << SLOT) - 1
 _FAR = (1 << 63) - 1
 
@@ -153,12 +154,7 @@ class NewestFirst:
         assert self._plan is not None
         lowest = self._reader.since // 1000 << SLOT
         if self._plan.words is None:
-            rows = connection.execute(
-                "SELECT key FROM blocks NOT INDEXED WHERE key < ? AND key >= ? AND first_ns < ? "
-                + _source_filter(self._plan) + "ORDER BY key DESC LIMIT 16",
-                (self._below, lowest, self._reader.until)).fetchall()  # fmt: skip
-            self._waiting = [(row[0], None) for row in reversed(rows)]
-            self._below = rows[-1][0] if rows else self._below
+            self._fetch_blocks(connection, self._plan, lowest)
             return
         rows = connection.execute(
             "SELECT rowid FROM words WHERE words MATCH ? AND rowid < ? AND rowid >= ? ORDER BY rowid DESC LIMIT ?",
@@ -166,6 +162,35 @@ class NewestFirst:
         self._waiting = _grouped(row[0] for row in rows)[::-1]
         self._below = rows[-1][0] if rows else self._below
         self._page = min(self._page * 4, LARGEST_PAGE)
+
+    def _fetch_blocks(self, connection: sqlite3.Connection, chosen: Plan, lowest: int) -> None:
+        page = FIRST_BLOCKS
+        while not self._waiting:
+            rows = connection.execute(
+                "SELECT key FROM blocks NOT INDEXED WHERE key < ? AND key >= ? AND first_ns < ? "
+                + _source_filter(chosen) + "ORDER BY key DESC LIMIT ?",
+                (self._below, lowest, self._reader.until, page)).fetchall()  # fmt: skip
+            if not rows:
+                return
+            self._below = rows[-1][0]
+            self._waiting = _wanted(connection, chosen, [row[0] for row in reversed(rows)])
+            page = min(page * 2, LARGEST_BLOCKS)
+
+
+def _wanted(connection: sqlite3.Connection, chosen: Plan, keys: Sequence[int]) -> list[tuple[int, list[int] | None]]:
+    """The blocks of these ascending keys, without the lines that the plan excludes."""
+    if chosen.unwanted is None:
+        return [(key, None) for key in keys]
+    span = (keys[0], keys[-1] + _LINES)
+    counts = dict(connection.execute("SELECT key, count FROM blocks WHERE key BETWEEN ? AND ?", span).fetchall())
+    excluded = "FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
+    (number,) = connection.execute(f"SELECT count(*) {excluded}", (chosen.unwanted, *span)).fetchone()
+    if number == sum(counts.values()):
+        return []
+    rowids = connection.execute(f"SELECT rowid {excluded}", (chosen.unwanted, *span))
+    without = dict(_grouped(row[0] for row in rowids))
+    left = [(key, sorted(set(range(counts.get(key, 0))).difference(without.get(key) or ()))) for key in keys]
+    return [(key, indexes) for key, indexes in left if indexes]
 
 
 def _source_filter(chosen: Plan) -> str:
@@ -228,10 +253,7 @@ class OldestFirst:
     def _fetch(self, connection: sqlite3.Connection) -> None:
         assert self._plan is not None
         if self._plan.words is None:
-            at = bisect_left(self._keys, self._above + 1)
-            keys = self._keys[at : at + 64]
-            self._waiting = [(key, None) for key in reversed(keys)]
-            self._above = keys[-1] if keys else self._above
+            self._fetch_blocks(connection, self._plan)
             return
         while not self._waiting:
             rows = connection.execute(
@@ -242,6 +264,17 @@ class OldestFirst:
             self._above = rows[-1][0]
             self._page = min(self._page * 4, LARGEST_PAGE)
             self._waiting = [group for group in _grouped(row[0] for row in rows)[::-1] if self._known(group[0])]
+
+    def _fetch_blocks(self, connection: sqlite3.Connection, chosen: Plan) -> None:
+        page = FIRST_BLOCKS
+        while not self._waiting:
+            at = bisect_left(self._keys, self._above + 1)
+            keys = self._keys[at : at + page]
+            if not keys:
+                return
+            self._above = keys[-1]
+            self._waiting = _wanted(connection, chosen, keys)[::-1]
+            page = min(page * 2, LARGEST_BLOCKS)
 
     def _known(self, key: int) -> bool:
         """Whether the block is in range, and was there when the walk began."""
