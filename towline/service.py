@@ -3,8 +3,9 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from towline.errors import TowlineError
 
 log = logging.getLogger(__name__)
 
+LOOK_UP = 0.5
 HASTE = 2.0
 """Seconds that each actor still has after a second signal."""
 
@@ -75,7 +77,7 @@ class Group:
         for name, actor in self._actors.items():
             self._running.add(name)
             self._thread(name, self._work, name, actor)
-        self._note(self._news.get())
+        self._note(self._next())
         for name, actor in self._actors.items():
             self._stop(name, actor)
         self._raise()
@@ -97,13 +99,24 @@ class Group:
         self._thread(f"stop {name}", self._call_stop, name, actor)
         stopped = False
         while not stopped or waiting & self._running:
-            try:
-                news = self._news.get(timeout=self._haste if self._hasty else None)
-            except Empty:
+            news = self._next()
+            if news is None:
                 log.warning("left %s behind, as a second signal asked", name)
                 return
             self._note(news)
             stopped = stopped or news == _Stopped(name)
+
+    def _next(self) -> _Ended | _Stopped | _Signal | None:
+        """What happens next; None where nothing does within what a second signal leaves.
+
+        Looks up now and then: a signal that comes just before the wait begins does not end it, and its handler only
+        runs between two steps of this thread.
+        """
+        deadline = time.monotonic() + self._haste
+        while not self._hasty or time.monotonic() < deadline:
+            with suppress(Empty):
+                return self._news.get(timeout=min(LOOK_UP, self._haste))
+        return None
 
     def _call_stop(self, name: str, actor: Actor) -> None:
         try:
@@ -112,7 +125,7 @@ class Group:
             log.error("%s did not stop cleanly: %s", name, error, exc_info=error)
         self._news.put(_Stopped(name))
 
-    def _note(self, news: _Ended | _Stopped | _Signal) -> None:
+    def _note(self, news: _Ended | _Stopped | _Signal | None) -> None:
         match news:
             case _Signal(number):
                 self._hasty = self._hasty or self._stopping

@@ -104,5 +104,5 @@ def test_signals_stop_the_group_and_handlers_are_put_back(number: signal.Signals
         killer.start()
         group.run()
     killer.join()
-    assert sorted(notes) == ["actor ended", "actor told"]
+    assert notes == ["actor told", "actor ended"]
     assert signal.getsignal(number) is before
