@@ -6,6 +6,7 @@ ever seen was not read before, so where it comes first the anchor is gone.
 """
 
 from dataclasses import replace
+from operator import lt
 
 from shipper.entries import Entries, Position
 
@@ -73,6 +74,8 @@ class Runs:
     def __init__(self, position: Position | None = None) -> None:
         self.position = position
         self._runs = {position.stream: (position.stamp, position.nth)} if position else {}
+        self._open: set[bytes] = set()
+        """Streams whose last entry is a part: the next one has the same stamp."""
 
     def follow(self, entries: Entries) -> Entries:
         """The same entries, knowing what came before them; the position moves behind them."""
@@ -84,11 +87,30 @@ class Runs:
             self.position = replace(end, nth=self._runs[end.stream][1])
         return entries
 
+    def grows(self, entries: Entries) -> int:
+        """How many of these entries, from the first on, have a stamp after their stream's previous one (or the same,
+        behind a part)."""
+        stamps, streams, parts = entries.stamps, entries.streams, entries.parts
+        if isinstance(streams, bytes) and not parts and streams not in self._open:
+            known = self._runs.get(streams, (b"", 0))[0]
+            if known < stamps[0] and all(map(lt, stamps, stamps[1:])):
+                return len(stamps)
+        last = {stream: (stamp, stream in self._open) for stream, (stamp, _) in self._runs.items()}
+        for index, stamp in enumerate(stamps):
+            stream = entries.stream(index)
+            before, part = last.get(stream, (b"", False))
+            if stamp < before or (stamp == before and not part):
+                return index
+            last[stream] = (stamp, index in parts)
+        return len(stamps)
+
     def _extend(self, entries: Entries, stream: bytes) -> None:
         stamp, nth = b"", 0
         for index in range(len(entries) - 1, -1, -1):
             if entries.stream(index) != stream:
                 continue
+            if not nth:
+                (self._open.add if index in entries.parts else self._open.discard)(stream)
             if nth and entries.stamps[index] != stamp:
                 break
             stamp, nth = entries.stamps[index], nth + 1
@@ -112,4 +134,19 @@ def cut(entries: Entries, start: int, before: Position | None, gap: str = "") ->
         size=entries.size * (len(entries) - start) // max(1, len(entries)),
         before=before,
         ends=entries.ends[start:],
+    )
+
+
+def head(entries: Entries, count: int) -> Entries:
+    """The first `count` entries; only for sources without places."""
+    streams = entries.streams
+    return replace(
+        entries,
+        stamps=entries.stamps[:count],
+        texts=entries.texts[:count],
+        streams=streams if isinstance(streams, bytes) else streams[:count],
+        parts=frozenset(part for part in entries.parts if part < count),
+        damaged=frozenset(entry for entry in entries.damaged if entry < count),
+        size=entries.size * count // max(1, len(entries)),
+        ends=entries.ends[:count],
     )

@@ -6,11 +6,20 @@ left to catch up with; each answer overlaps what is known, and the overlap prove
 
     known nothing ── just started? ──▶ START follows from the first line on
                   └─ else ──▶ BEGIN snapshot of all ─┐
-    known position ─▶ TAIL the last few lines, follow ◀──────────┐ little was new
-                       │ position is not among them              │
-                       └────▶ SINCE snapshot from a second before it ── much was new ─▶ TAIL snapshot, larger
-                                │ not there, or nothing new: the clock may have jumped
-                                └────▶ ALL snapshot, looking for the position ── not there ─▶ gap
+    known position ─▶ TAIL of the log, few lines, and follow ◀─┐ few lines were new
+                        │ the position is not among them       │
+                        └─▶ TAIL snapshots, 8 times longer each time
+                              │ still not
+                              └─▶ END, the last entry ─▶ ALL snapshot ── not there ─▶ gap
+
+`since` is not used: engines up to 23 would leave out lines that the clock, set back, stamped before it, and every
+engine reads the whole log for it, where a tail costs what it holds.
+
+An answer's end looks the same whether the log ended or the connection broke. So no end is believed by itself: a TAIL
+follows it, and that the position is gone is believed only where the same ALL answer went as far as the END before it.
+
+A follower also repeats entries when the log is rotated (seen with 20.10). So where a stream's stamps do not grow in
+what is followed, the log itself is asked, by a TAIL snapshot; snapshots are taken as they are.
 """
 
 import random
@@ -23,12 +32,13 @@ from enum import Enum, auto
 
 from shipper.entries import Entries, Position
 from shipper.frames import Demultiplexer, EngineError, FrameError
-from shipper.resume import Overlap, Runs
+from shipper.resume import Overlap, Runs, head
 from shipper.sources.api_connection import FULL, Answered, ConnectionBroken, LogConnection, endpoint, request
 
 FEW = 2000
 """New entries in a snapshot that a follower may safely be left to catch up with."""
 FIRST_TAIL = 200
+LONGEST_TAIL = 2 << 20
 ANCHOR_WAIT = 5.0
 """Seconds after which a quiet follower has sent its tail, and the position was not among it."""
 ANSWER_WAIT = 60.0
@@ -48,7 +58,7 @@ class Step(Enum):
     START = auto()
     BEGIN = auto()
     TAIL = auto()
-    SINCE = auto()
+    END = auto()
     ALL = auto()
 
 
@@ -95,11 +105,13 @@ class ApiSource:
         self._gap = ""
         self._step = Step.TAIL if position else Step.START if fresh and running else Step.BEGIN
         self._tail = FIRST_TAIL
-        self._lacked = False
-        """The last TAIL did not hold the position."""
+        self._doubted = False
+        """What a follower brought is looked up in a snapshot."""
         self._accept = ""
         """The gap to declare where a TAIL proves that the position is gone ("": look for it by snapshots)."""
         self._empty = 0
+        self._end: bytes | None = None
+        """Stamp of the log's last entry, asked for before ALL (None: there was none); emptied when ALL comes by it."""
         self._saw_end = False
         """A follower has seen the log's end: nothing is lost where the container is gone now."""
         self._unfinished: Demultiplexer | None = None
@@ -200,17 +212,17 @@ class ApiSource:
         if known is None and self._step not in (Step.START, Step.BEGIN) and not self._accept:
             self._step = Step.START if self._running else Step.BEGIN
         step = self._step
-        self._overlap = Overlap(known) if known and step in (Step.TAIL, Step.SINCE, Step.ALL) else None
-        self._following = self._running and (step is Step.START or (step is Step.TAIL and self._new_is_few()))
+        self._overlap = Overlap(known) if known and step in (Step.TAIL, Step.ALL) else None
+        self._following = self._running and (step is Step.START or self._tail_is_safe())
         query: dict[str, str | int] = {"follow": int(self._following)}
         if step is Step.TAIL:
             query["tail"] = self._tail
-        if step is Step.SINCE and known:
-            query["since"] = second_before(known.stamp)
+        if step is Step.END:
+            query["tail"], self._end = 1, None
         return request(self._container, **query)
 
-    def _new_is_few(self) -> bool:
-        return self._tail <= 2 * FEW
+    def _tail_is_safe(self) -> bool:
+        return self._step is Step.TAIL and self._tail <= 2 * FEW and not self._doubted
 
     def _go(self, step: Step, tail: int = FIRST_TAIL) -> None:
         """Ask this next, at once."""
@@ -262,10 +274,16 @@ class ApiSource:
         return self._pass(entries) if entries else None
 
     def _pass(self, entries: Entries) -> Entries | None:
+        if self._step is Step.END:
+            self._end = entries.stamps[-1]
+            return None
+        if self._step is Step.ALL and self._end in entries.stamps:
+            self._end = b""
         overlap = self._overlap
         new = overlap.feed(entries) if overlap else entries
         if overlap and not overlap.found and self._missed(overlap):
             return None
+        new = self._believed(new) if new else None
         if not new:
             return None
         if overlap and overlap.gone and self._accept and new.gap:
@@ -279,19 +297,25 @@ class ApiSource:
 
     def _missed(self, overlap: Overlap) -> bool:
         """Whether this answer can't hold the position, and another one is asked for."""
-        if self._step is Step.TAIL and (overlap.gone or overlap.skipped >= self._tail) and not self._accept:
-            self._look_further()
-        elif self._step is Step.SINCE and overlap.gone:
-            self._go(Step.ALL)
-        else:
+        if self._step is not Step.TAIL or self._accept or not (overlap.gone or overlap.skipped >= self._tail):
             return False
+        self._look_further()
         return True
 
     def _look_further(self) -> None:
-        self._lacked = True
-        known = self._known
-        behind = known is not None and self._clocks.wall() < seconds(known.high)
-        self._go(Step.ALL if behind else Step.SINCE)
+        if self._tail >= LONGEST_TAIL:
+            self._go(Step.END)
+        else:
+            self._go(Step.TAIL, max(2 * FEW, 8 * self._tail))
+
+    def _believed(self, entries: Entries) -> Entries | None:
+        """The entries up to where the follower seems to repeat itself."""
+        count = self._runs.grows(entries) if self._following else len(entries)
+        if count == len(entries):
+            return entries
+        self._doubted = True
+        self._go(Step.TAIL)
+        return head(entries, count) if count else None
 
     # how answers end
 
@@ -308,7 +332,9 @@ class ApiSource:
 
     def _decide(self) -> None:
         """What follows an answer's end."""
-        if self._following:
+        if self._step is Step.END:
+            self._go(Step.ALL)
+        elif self._following:
             self._saw_end = self._overlap is None or self._overlap.finish()
             self._unfinished = self._frames
             self._after_follow()
@@ -316,10 +342,8 @@ class ApiSource:
             self._after_beginning()
         elif self._step is Step.TAIL:
             self._after_tail(self._overlap)
-        elif self._overlap.found or self._overlap.gone:
-            self._after_snapshot()
-        elif self._step is Step.SINCE:
-            self._go(Step.ALL)
+        elif self._overlap.finish():
+            self._go_tail()
         else:
             self._not_found(self._overlap)
 
@@ -327,15 +351,13 @@ class ApiSource:
         step = Step.TAIL if self._known else Step.START
         if self._overlap and not self._overlap.finish():
             self._look_further()
-        elif self._running:
+        elif self._running and not self._new:
             self._wait(step)
         else:
-            self._go(step)
+            self._go(step)  # at once: followers may miss the last entry before the end, and a --rm container goes
 
     def _after_beginning(self) -> None:
-        if self._new >= FEW:
-            self._go(Step.SINCE)
-        elif self._new:
+        if self._new:
             self._go_tail()
         elif self._running:
             self._go(Step.START)
@@ -347,26 +369,21 @@ class ApiSource:
         if not overlap.finish():
             self._look_further()
         elif self._new or self._running:
-            self._lacked = False
             self._go_tail()
         else:
             self._finish()
 
-    def _after_snapshot(self) -> None:
-        nothing_new, lacked = not self._new, self._lacked
-        self._lacked = False
-        if nothing_new and lacked and self._step is Step.SINCE:
-            self._go(Step.ALL)  # the new lines' stamps are older than the position's: `since` hid them
-        else:
-            self._go_tail()
-
     def _go_tail(self) -> None:
-        """Catch up with what came meanwhile: about as much as this answer brought, or less."""
-        enough = 2 * self._new + 1 if self._new >= FEW else 2 * FEW
-        self._go(Step.TAIL, enough if self._running else FIRST_TAIL)
+        """Catch up with what came meanwhile: about as much as the last tail brought, or less."""
+        self._doubted = False
+        much = self._step is Step.TAIL and self._new >= FEW
+        self._go(Step.TAIL, (2 * self._new + 1 if much else 2 * FEW) if self._running else FIRST_TAIL)
 
     def _not_found(self, overlap: Overlap) -> None:
         """The whole log was read; the position is not in it, and nothing there is certainly new."""
+        if self._end != (b"" if overlap.last else None):
+            self._retry(f"the engine's answer about {self._container[:12]} was cut short")
+            return
         self._gap = "truncated" if overlap.last is None else "rotated"
         if overlap.last is None and not self._running:
             self._lost = True
@@ -424,9 +441,3 @@ class ApiSource:
 def seconds(stamp: bytes) -> int:
     """Whole seconds since 1970 of a stamp."""
     return timegm(datetime.fromisoformat(stamp[:19].decode()).timetuple())
-
-
-def second_before(stamp: bytes) -> str:
-    """The engine's `since` one second before `stamp`: text, for a float would lose the nanoseconds."""
-    before = seconds(stamp) - 1
-    return f"{before}.{stamp[20:29].decode()}" if before > 0 else "0"
