@@ -100,23 +100,21 @@ def test_the_ledger_closes_and_agrees_with_the_store(source: str, up: Make, gene
 
 
 def test_a_flood_does_not_starve_quiet_containers(source: str, up: Make, generators: Generators) -> None:
-    """Prints the lag of the quiet ones: from writing a line to finding it."""
+    """Each quiet one writes twice a second; prints how old its newest line is when a search has found it."""
     towline = up("--source", source).start()
     generators.shell("flood", "yes 'a flood of lines that nobody will ever read again but all must be kept'",
                      mem_limit="64m")  # fmt: skip
-    quiet = [generators.shell(f"quiet{i}", "while true; do date +%s.%N; sleep 0.5; done") for i in range(3)]
+    quiet = [generators.shell(f"quiet{i}", "while true; do cat /proc/uptime; sleep 0.5; done") for i in range(3)]
     wait_until(lambda: towline.metric("towline_lines_indexed_total") > 50_000, 60, "a flood")
     lags = []
     for container in quiet * 3:
-        asked = time.time()
-        name = str(container.name)
-        row = wait_until(lambda wanted=name: newest(towline, wanted), 30, f"lines of {name}")
-        lags.append(asked - row)
-    print(f"quiet lag beside a flood, {source}: {sorted(round(lag, 2) for lag in lags)} s (search included)")
+        written = wait_until(lambda name=container.name: newest(towline, str(name)), 30, f"lines of {container.name}")
+        lags.append(time.clock_gettime(time.CLOCK_BOOTTIME) - written)
+    print(f"age of a quiet container's newest line beside a flood, {source}: {sorted(round(lag, 1) for lag in lags)} s")
     assert max(lags) < 30
 
 
 def newest(towline: Up, name: str) -> float:
     done = run("search", "--data", towline.data, "--container", name, "--limit", 1, "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return float(rows[0]["message"]) if rows else 0.0
+    return float(rows[0]["message"].split()[0]) if rows else 0.0
