@@ -25,7 +25,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of each line of one batch, per section in the batch's order. stored + duplicate + rejected = count."""
+    """What became of each line of one batch, per section in its order. stored + duplicate + rejected = count."""
 
     stored: Sequence[int]
     duplicate: Sequence[int]
@@ -73,7 +73,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Retention:
-    """What may be forgotten: lines older than `age` seconds, and the oldest beyond `size` bytes on disk. 0: no bound."""
+    """What may be forgotten: lines older than `age` seconds, the oldest beyond `size` bytes on disk. 0: no bound."""
 
     age: float = 0
     size: int = 0

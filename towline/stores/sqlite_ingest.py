@@ -4,15 +4,17 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
-from towline.batch import Batch, Section
+from towline.batch import Batch
 from towline.errors import StoreUnavailable
-from towline.stores import Rejected, Retention, Verdict
-from towline.stores.sqlite_blocks import Block, JsonProbe, cut
+from towline.stores import Retention, Verdict
+from towline.stores.sqlite_blocks import JsonProbe
 from towline.stores.sqlite_folder import Folder, Gone
+from towline.stores.sqlite_intake import Intake, joined
 from towline.stores.sqlite_partition import DamagedPartition, create, is_damage
-from towline.stores.sqlite_write import Letter, PartitionWriter, stored_ids
+from towline.stores.sqlite_write import PartitionWriter, stored_ids
 from towline.times import format_time
 
 log = logging.getLogger(__name__)
@@ -22,15 +24,6 @@ MIN_PARTITION = 512 << 10
 MAX_PARTITION_AGE = 86400.0
 SHARE = 20
 """A partition holds about 1/SHARE of what may be kept, because retention removes whole partitions."""
-
-
-@dataclass
-class _Intake:
-    """What one `write` has found out so far."""
-
-    blocks: list[Block] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
-    seen: dict[str, list[tuple[int, int, frozenset[bytes]]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,9 +126,11 @@ class Ingest:
             self._roll_if_full()
             writer = self._ready()
             try:
-                intake = _Intake()
-                verdicts = [self._sort_out(batch, writer, intake) for batch in batches]
-                writer.write(_joined(intake.blocks), intake.letters)
+                intake = Intake(
+                    partial(self._stored, writer), self._probe, format_time(int(self._clock() * 1e6) * 1000)
+                )
+                verdicts = [intake.add(batch) for batch in batches]
+                writer.write(joined(intake.blocks), intake.letters)
                 return verdicts
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
@@ -143,36 +138,8 @@ class Ingest:
                 self._folder.damaged(self._active, str(error))
         raise StoreUnavailable(f"store {self._folder.path}: files are damaged as they are written; check the disk")
 
-    def _sort_out(self, batch: Batch, writer: PartitionWriter, intake: _Intake) -> Verdict:
-        rows = [self._section(section, writer, intake) for section in batch.sections]
-        return Verdict([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-
-    def _section(self, section: Section, writer: PartitionWriter, intake: _Intake) -> tuple[int, int, list[Rejected]]:
-        stored = duplicate = 0
-        blocks, rejected = cut(section, self._probe.elements)
-        for block in blocks:
-            fresh = self._fresh(block, writer, intake)
-            count = len(fresh.ids) if fresh else 0
-            stored += count
-            duplicate += len(block.ids) - count
-        when = format_time(int(self._clock() * 1e6) * 1000)
-        intake.letters += [Letter(one, section.origin, when) for one in rejected]
-        return stored, duplicate, rejected
-
-    def _fresh(self, block: Block, writer: PartitionWriter, intake: _Intake) -> Block | None:
-        """The block without what is stored already, noted in `intake`."""
-        container, first, last = block.origin.container_id, block.first, block.last
-        known = self._known(container, first, last, writer, intake)
-        unique = frozenset(block.ids)
-        fresh: Block | None = block
-        if len(unique) < len(block.ids) or not known.isdisjoint(unique):
-            fresh = block.without(_repeats(block.ids, known))
-        if fresh:
-            intake.blocks.append(fresh)
-            intake.seen.setdefault(container, []).append((first, last, unique))
-        return fresh
-
-    def _known(self, container: str, first: int, last: int, writer: PartitionWriter, intake: _Intake) -> set[bytes]:
+    def _stored(self, writer: PartitionWriter, container: str, first: int, last: int) -> set[bytes]:
+        """The ids of the container's lines, in any partition, whose blocks overlap that time."""
         known = stored_ids(writer.connection, container, first, last)
         for number in [number for number, sealed in self._sealed.items() if sealed.latest >= first]:
             try:
@@ -180,9 +147,6 @@ class Ingest:
                     known |= stored_ids(connection, container, first, last)
             except Gone:
                 self._sealed.pop(number, None)
-        for start, end, ids in intake.seen.get(container, ()):
-            if start <= last and end >= first:
-                known |= ids
         return known
 
     def _limits(self) -> tuple[int, float]:
@@ -248,28 +212,3 @@ class Ingest:
                 self._writer.seal(None)
             self._writer = None
             self._probe.close()
-
-
-def _repeats(ids: Sequence[bytes], known: set[bytes]) -> set[int]:
-    """Indexes of the ids that are known, or came earlier in the same list."""
-    seen = set(known)
-    repeated = set()
-    for index, one in enumerate(ids):
-        if one in seen:
-            repeated.add(index)
-        seen.add(one)
-    return repeated
-
-
-def _joined(blocks: Sequence[Block]) -> list[Block]:
-    """The blocks, small ones of one origin put together: quiet containers send a few lines a batch."""
-    result: list[Block] = []
-    place: dict[bytes, int] = {}
-    for block in blocks:
-        at = place.get(block.origin.json)
-        if at is not None and result[at].fits(block):
-            result[at] = result[at].joined(block)
-        else:
-            place[block.origin.json] = len(result)
-            result.append(block)
-    return result

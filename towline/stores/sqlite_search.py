@@ -8,7 +8,8 @@ from itertools import islice
 from towline.query import Query
 from towline.stores import Document
 from towline.stores.sqlite_folder import Folder, Gone
-from towline.stores.sqlite_walk import Hit, NewestFirst, OldestFirst, Walk
+from towline.stores.sqlite_hits import Hit
+from towline.stores.sqlite_walk import NewestFirst, OldestFirst, Walk
 from towline.times import format_time
 
 _EDGES = "SELECT (SELECT max(key) FROM blocks), min(first_ns), max(last_ns) FROM sources WHERE lines > 0"

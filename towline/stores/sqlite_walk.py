@@ -4,53 +4,21 @@ A walk yields runs: the matching lines of one block. Blocks overlap in time, so 
 those of later runs; `bound` says how new (or old) a line of a later run can be at most.
 """
 
-import logging
 import sqlite3
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
-import zstandard
-
-from towline.batch import ORIGIN_MARK
-from towline.query import Query, holds
-from towline.stores.sqlite_blocks import sequence_of, unpack
+from towline.query import Query
+from towline.stores.sqlite_hits import FAR, Hit, Reader
 from towline.stores.sqlite_partition import SLOT
 from towline.stores.sqlite_plan import Plan, plan
-from towline.times import nanoseconds
-
-log = logging.getLogger(__name__)
 
 FIRST_PAGE, LARGEST_PAGE = 256, 16384
 FIRST_BLOCKS, LARGEST_BLOCKS = 16, 512
 _LINES = (1 << SLOT) - 1
-_FAR = (1 << 63) - 1
-
-Hit = tuple[bytes, str, int, int, "Line"]
-"""Timestamp, container, sequence, index within the block: compares as the order of a search."""
-
-
-@dataclass(frozen=True, order=False)
-class Line:
-    """One stored line; `read` gives the document, once it is wanted."""
-
-    text: bytes
-    origin: bytes
-    parsed: dict[str, Any] | None = None
-
-    def __lt__(self, other: "Line") -> bool:
-        return self.text < other.text
-
-    def read(self) -> dict[str, Any]:
-        if self.parsed is not None:
-            return self.parsed
-        found: dict[str, Any] = orjson.loads(self.text.replace(ORIGIN_MARK, self.origin))
-        return found
-
 
 Borrow = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
@@ -62,58 +30,6 @@ class Walk(Protocol):
 
     def advance(self) -> list[Hit]:
         """The next run, unordered; may be empty. Raises Gone where the partition has vanished."""
-
-
-class Reader:
-    """Decodes blocks of one partition for one query."""
-
-    def __init__(self, query: Query) -> None:
-        self.query = query
-        self.condition = query.condition
-        self.since = nanoseconds(query.since) if query.since else 0
-        self.until = nanoseconds(query.until) if query.until else _FAR
-        self._from = query.since.encode() if query.since else b""
-        self._to = query.until.encode() if query.until else b"~"
-        self._origins: dict[int, tuple[str, bytes]] = {}
-
-    def run(self, connection: sqlite3.Connection, chosen: Plan, key: int, indexes: list[int] | None) -> list[Hit]:
-        """The matching lines of the block: those of `indexes`, or all."""
-        row = connection.execute(
-            "SELECT source, payload FROM blocks WHERE key = ? AND first_ns < ? AND last_ns >= ?",
-            (key, self.until, self.since)).fetchone()  # fmt: skip
-        if row is None or (chosen.sources is not None and row[0] not in chosen.sources):
-            return []
-        try:
-            lines = unpack(row[1])[1::2]
-        except zstandard.ZstdError as error:
-            log.warning("a block of the store is damaged and left out: %s", error)
-            return []
-        container, origin = self._origin(connection, row[0])
-        return self.hits(lines, container, origin, chosen.judge, indexes)
-
-    def hits(
-        self, lines: list[bytes], container: str, origin: bytes, judge: bool, indexes: list[int] | None
-    ) -> list[Hit]:
-        found: list[Hit] = []
-        for index in range(len(lines)) if indexes is None else indexes:
-            text = lines[index]
-            stamp = text[15:45]
-            if not self._from <= stamp < self._to:
-                continue
-            line = Line(text, origin)
-            if judge:
-                document = line.read()
-                if self.condition is not None and not holds(self.condition, document):
-                    continue
-                line = Line(text, origin, document)
-            found.append((stamp, container, sequence_of(text), index, line))
-        return found
-
-    def _origin(self, connection: sqlite3.Connection, source: int) -> tuple[str, bytes]:
-        if source not in self._origins:
-            row = connection.execute("SELECT container, json FROM sources WHERE id = ?", (source,)).fetchone()
-            self._origins[source] = (row[0], b"," + row[1].encode()[1:-1])
-        return self._origins[source]
 
 
 class NewestFirst:
@@ -145,7 +61,7 @@ class NewestFirst:
     def _start(self, connection: sqlite3.Connection) -> None:
         self._plan = plan(connection, self._reader.condition)
         self.done = self._plan.empty
-        if self._reader.until < _FAR:
+        if self._reader.until < FAR:
             row = connection.execute("SELECT max(key) FROM blocks WHERE first_ns < ?", (self._reader.until,)).fetchone()
             self.done = self.done or row[0] is None
             self._below = min(self._below, (row[0] or 0) + 1 + _LINES)
@@ -241,7 +157,7 @@ class OldestFirst:
             "SELECT key, first_ns FROM blocks INDEXED BY blocks_of_source WHERE first_ns < ? AND last_ns >= ? "
             + _source_filter(self._plan) + "ORDER BY key",
             (self._reader.until, self._reader.since)).fetchall()  # fmt: skip
-        oldest = _FAR
+        oldest = FAR
         beginnings = []
         for _, first in reversed(rows):
             oldest = min(oldest, first)
