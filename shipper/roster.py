@@ -22,11 +22,11 @@ class Listener(Protocol):
     container may appear once more.
     """
 
-    def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None) -> None:
+    def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None, fresh: bool) -> None:
         """A container that was not known: just started, or found. It runs unless `stopped` follows.
 
-        `attributes`: name, image, and the labels. `log_path`: where its json-file log is, if it has one there: open it
-        now, it may be gone in a millisecond.
+        `attributes`: name, image, and the labels. `log_path`: where its json-file log is, if it has one there.
+        `fresh`: it has started just now; open its log at once, it may be gone in a millisecond.
         """
 
     def described(self, container: Container) -> None:
@@ -201,7 +201,7 @@ class Roster:
 
     def _appear(self, container_id: str, attributes: Mapping[str, str], running: bool, fresh: bool) -> None:
         known = self._known[container_id] = _Known(attributes, running)
-        self._tell(self._listener.appeared, container_id, attributes, self.node.guess_log(container_id))
+        self._tell(self._listener.appeared, container_id, attributes, self.node.guess_log(container_id), fresh)
         if not running:
             self._tell(self._listener.stopped, container_id)
         self._ask(container_id, known, fresh)

@@ -32,6 +32,7 @@ from towline.queues import Queue
 
 log = logging.getLogger(__name__)
 
+OPEN_PER_TURN = 10
 READ_BYTES = 256 << 10
 """What one container may read in one turn; so a flooding one delays the next by milliseconds."""
 TICK = 0.05
@@ -79,6 +80,8 @@ class Shipper:
             Engine(settings.engine), self, filters, settings.node, engine_root=settings.engine_root)  # fmt: skip
         self._tails: dict[str, Tail] = {}
         self._containers: dict[str, Container] = {}
+        self._found: dict[str, tuple[Path | None, bool]] = {}
+        """Containers that were there before us and wait for their log to be opened: its path, whether they run."""
         self._heap: list[tuple[float, int, Tail]] = []
         self._ticket = count()
         self._inbox: deque[Callable[[], None]] = deque()
@@ -116,13 +119,16 @@ class Shipper:
         """One round over everything that is due; the seconds until the next."""
         while self._inbox:
             self._inbox.popleft()()
+        self._open_found()
         self._settle(now)
         busy = self._read_due(now)
         self._outbox.flush(now)
         self._outbox.pump(now)
-        if not self._outbox.room:
+        if self._found or not self._outbox.room:
             return TICK
-        return 0 if busy else max(0.0, min(SLOWEST, self._heap[0][0] - time.monotonic())) if self._heap else SLOWEST
+        if busy or not self._heap:
+            return 0 if busy else SLOWEST
+        return max(0.0, min(SLOWEST, self._heap[0][0] - time.monotonic()))
 
     def _read_due(self, now: float) -> bool:
         """Let every container that is due read once; whether one has more to read at once."""
@@ -192,10 +198,13 @@ class Shipper:
 
     # --- called by the watcher, in its threads
 
-    def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None) -> None:
-        """Open the log before anything else: an open log outlives its container's removal."""
-        source = self._open(container_id, log_path)
-        self._tell(lambda: self._add(container_id, source))
+    def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None, fresh: bool) -> None:
+        """Open a fresh log before anything else: it may be gone soon, and an open one outlives its container."""
+        if fresh:
+            source = self._open(container_id, log_path, fresh=True)
+            self._tell(lambda: self._add(container_id, source))
+        else:
+            self._tell(lambda: self._found.update({container_id: (log_path, True)}))
 
     def described(self, container: Container) -> None:
         self._tell(lambda: self._describe(container))
@@ -239,17 +248,31 @@ class Shipper:
         tail.urgent = tail.source.kind == "api" or container.rotates or container.auto_remove
         self._soon(tail)
 
+    def _open_found(self) -> None:
+        """Open some of the logs that were found, those of running containers first: hundreds at once would make the
+        engine read hundreds of logs at once."""
+        for container_id in [*self._found][:OPEN_PER_TURN]:
+            log_path, running = self._found.pop(container_id)
+            source = self._open(container_id, log_path)
+            if not running:
+                source.stopped()
+            self._add(container_id, source)
+
     def _stopped(self, container_id: str) -> None:
         tail = self._tails.get(container_id)
         if tail is not None:
             tail.source.stopped()
             self._soon(tail)
+        elif container_id in self._found:
+            self._found[container_id] = (self._found.pop(container_id)[0], False)  # now last in turn
 
     def _started(self, container_id: str) -> None:
         tail = self._tails.get(container_id)
         if tail is not None:
             tail.source.started()
             self._soon(tail)
+        elif container_id in self._found:
+            self._found[container_id] = (self._found[container_id][0], True)
         elif container_id in self._containers:
             path = self._containers[container_id].log_path
             self._add(container_id, self._open(container_id, path))

@@ -22,7 +22,7 @@ class Heard:
         self.containers: list[Container] = []
         self.here: frozenset[str] = frozenset()
 
-    def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None) -> None:
+    def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None, fresh: bool) -> None:
         self.calls.append("appeared")
 
     def described(self, container: Container) -> None:

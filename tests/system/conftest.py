@@ -60,6 +60,7 @@ class Engine:
 
     def start(self, *options: str) -> None:
         command = [
+            "unshare", "--net", "--",  # in a shared namespace --bridge=none removes the first engine's docker0
             "dockerd", "--data-root", f"{self.folder}/root", "--exec-root", f"{self.folder}/exec",
             "--pidfile", f"{self.folder}/pid", "-H", self.url, "--bridge=none", "--iptables=false",
             *options]  # fmt: skip
