@@ -57,6 +57,8 @@ class Group:
 
     def __init__(self, actors: Mapping[str, Actor], *, haste: float = HASTE) -> None:
         self._actors = dict(actors)
+        self.left: list[str] = []
+        """Who had not ended when a second signal hastened the stop."""
         self._haste = haste
         self._news: SimpleQueue[_Ended | _Stopped | _Signal] = SimpleQueue()
         self._running: set[str] = set()
@@ -101,6 +103,7 @@ class Group:
         while not stopped or waiting & self._running:
             news = self._next()
             if news is None:
+                self.left.append(name)
                 log.warning("left %s behind, as a second signal asked", name)
                 return
             self._note(news)

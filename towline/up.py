@@ -50,7 +50,8 @@ def up(settings: UpSettings) -> None:
         group = Group(_actors(settings, queue, store))
         with signals(group):
             group.run()
-    log.info("stopped; everything read is delivered or spooled")
+    rest = "what was in flight is read again at the next start" if group.left else "all that was read is safe"
+    log.info("stopped; %s", rest)
 
 
 def _say(settings: UpSettings) -> None:

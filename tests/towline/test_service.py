@@ -90,6 +90,7 @@ def test_a_second_interrupt_leaves_behind_who_does_not_end() -> None:
     group.interrupt()
     group.run()
     assert notes == ["stuck told", "other told", "other ended"]
+    assert group.left == ["stuck"]
     stuck.go.set()
 
 
