@@ -50,6 +50,11 @@ class Demultiplexer:
         """Bytes that are no whole entry yet."""
         return self._rest
 
+    @property
+    def torn(self) -> bool:
+        """Were this the end, it would be in the middle of an entry. (With a TTY that can't always be told.)"""
+        return bool(self._rest) and not (self._raw and _INNER_STAMP.match(self._rest))
+
     def feed(self, data: bytes) -> Entries | None:
         """The whole entries in what was fed so far and not given yet, or None. Raises FrameError where none can be
         read at all; after entries, the error comes with the next call (which may be `feed(b"")`)."""
@@ -59,7 +64,7 @@ class Demultiplexer:
             return None
         if data[0] in b"\x01\x02\x03":
             self._raw = False  # what the engine sends outranks what was said about the container
-        elif self._raw is None or data[:1].isdigit():
+        elif data[:1].isdigit() or data.startswith(_ENGINE_SAYS):
             self._raw = True
         return self._feed_raw(data) if self._raw else self._feed_frames(data)
 

@@ -17,12 +17,17 @@ class Overlap:
     `found`: the anchor was seen (everything that is fed from now on is passed on).
     `gone`: an entry proved that the anchor is not there any more; what is passed on begins with that entry, whose
         Entries have gap="rotated".
+    `uncertain`: the anchor may have been seen, among entries of equal stamps that began, perhaps, before the first one
+        that was fed; only where the entries are not `whole` (from the log's beginning). Nothing is passed on then.
     `skipped`: entries dropped so far.
     `last`: right behind the last entry dropped, as a position to go on from where the anchor is not found at all.
     """
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: Position, *, whole: bool = True) -> None:
         self._anchor = position
+        self._bounded = whole
+        """The anchor's run of equal stamps begins within what was fed."""
+        self.uncertain = False
         self._runs: dict[bytes, tuple[bytes, int]] = {}
         self.found = False
         self.gone = False
@@ -41,7 +46,11 @@ class Overlap:
                 return cut(entries, index, anchor, gap="rotated")
             stream = entries.stream(index)
             nth = self._count(stream, stamp)
-            if nth == anchor.nth and stamp == anchor.stamp and stream == anchor.stream:
+            if stamp != anchor.stamp or stream != anchor.stream:
+                self._bounded = self._bounded or stream == anchor.stream or stamp < anchor.stamp
+            elif not self._bounded:
+                self.uncertain = True
+            elif nth == anchor.nth and not self.uncertain:
                 self.found = True
                 self.skipped += index + 1
                 return cut(entries, index + 1, anchor) if index + 1 < len(entries) else None

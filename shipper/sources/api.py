@@ -105,6 +105,8 @@ class ApiSource:
         self._gap = ""
         self._step = Step.TAIL if position else Step.START if fresh and running else Step.BEGIN
         self._tail = FIRST_TAIL
+        self._total: int | None = None
+        """Entries in the log, as far as that is known; a tail of more than these is the whole log."""
         self._doubted = False
         """What a follower brought is looked up in a snapshot."""
         self._accept = ""
@@ -212,7 +214,10 @@ class ApiSource:
         if known is None and self._step not in (Step.START, Step.BEGIN) and not self._accept:
             self._step = Step.START if self._running else Step.BEGIN
         step = self._step
-        self._overlap = Overlap(known) if known and step in (Step.TAIL, Step.ALL) else None
+        whole = step is Step.ALL or (self._total is not None and self._tail >= 2 * self._total)
+        self._overlap = Overlap(known, whole=whole) if known and step in (Step.TAIL, Step.ALL) else None
+        if step in (Step.START, Step.BEGIN):
+            self._total = 0
         self._following = self._running and (step is Step.START or self._tail_is_safe())
         query: dict[str, str | int] = {"follow": int(self._following)}
         if step is Step.TAIL:
@@ -291,13 +296,16 @@ class ApiSource:
         if self._gap:
             new, self._gap = replace(new, gap=self._gap), ""
         self._new += len(new)
+        self._total = None if self._total is None else self._total + len(new)
         self._lost, self._saw_end, self._accept, self.problem = False, False, "", ""
         self._delay, self._empty = FIRST_DELAY, 0
         return self._runs.follow(new)
 
     def _missed(self, overlap: Overlap) -> bool:
         """Whether this answer can't hold the position, and another one is asked for."""
-        if self._step is not Step.TAIL or self._accept or not (overlap.gone or overlap.skipped >= self._tail):
+        if self._step is not Step.TAIL or self._accept:
+            return False
+        if not overlap.gone and not (overlap.uncertain and self._following) and overlap.skipped < self._tail:
             return False
         self._look_further()
         return True
@@ -323,6 +331,9 @@ class ApiSource:
         entries = self._cut(b"")  # a stream's error may stand behind entries that were given already
         if not self._connection:
             return entries
+        if self._frames.torn:
+            self._retry(f"the engine's answer about {self._container[:12]} was cut short")
+            return None
         # What is unfinished may have been cut by a connection that broke: only a log at rest tells.
         rest = None if self._running or self._following else self._frames.finish()
         entries = self._pass(rest) if rest else None
@@ -343,6 +354,7 @@ class ApiSource:
         elif self._step is Step.TAIL:
             self._after_tail(self._overlap)
         elif self._overlap.finish():
+            self._total = self._overlap.skipped + self._new
             self._go_tail()
         else:
             self._not_found(self._overlap)
@@ -366,7 +378,10 @@ class ApiSource:
             self._finish() if self._saw_end or self._empty > 1 else self._go(Step.BEGIN)
 
     def _after_tail(self, overlap: Overlap) -> None:
-        if not overlap.finish():
+        if overlap.uncertain and overlap.skipped < self._tail:
+            self._total = overlap.skipped
+            self._go(Step.TAIL, max(2 * FEW, 2 * self._total))
+        elif not overlap.finish():
             self._look_further()
         elif self._new or self._running:
             self._go_tail()

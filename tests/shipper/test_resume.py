@@ -122,3 +122,32 @@ def test_parts_and_ends_move_with_the_cut() -> None:
     new = Overlap(Position(STDOUT, stamp(1), 2, stamp(1))).feed(entries)
     assert new is not None
     assert (new.parts, new.ends, new.streams) == ({0}, [30], STDOUT)
+
+
+def test_a_run_that_may_have_begun_before_the_entries_is_uncertain() -> None:
+    overlap = Overlap(Position(STDOUT, stamp(5), 2, stamp(5)), whole=False)
+    assert overlap.feed(log(out(5, 5, 5))) is None
+    assert overlap.uncertain
+    assert not overlap.finish()
+
+
+def test_a_run_that_begins_among_the_entries_is_certain() -> None:
+    for first in [(STDOUT, 6), (STDERR, 4)]:
+        overlap = Overlap(Position(STDOUT, stamp(5), 2, stamp(7)), whole=False)
+        new = overlap.feed(log([first, *out(5, 5, 5)]))
+        assert new is not None
+        assert list(new.texts) == [b"3"]
+
+
+def test_where_stamps_stop_growing() -> None:
+    runs = Runs()
+    rows = [(STDOUT, 1), (STDOUT, 2), (STDERR, 1), (STDOUT, 3)]
+    assert runs.grows(log(rows)) == 4
+    runs.follow(log(rows))
+    assert runs.grows(log(out(4, 5))) == 2
+    assert runs.grows(log(out(3, 4))) == 0
+    assert runs.grows(log([(STDERR, 2), (STDOUT, 4), (STDOUT, 2), (STDOUT, 9)])) == 2
+    parts = Entries([stamp(4)] * 3, [b"a", b"b", b"c"], STDOUT, frozenset({0, 1, 2}))
+    assert runs.grows(parts) == 3
+    runs.follow(parts)
+    assert runs.grows(log(out(4, 5))) == 2
