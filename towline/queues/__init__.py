@@ -6,9 +6,9 @@ this process's death (a broker's confirm; for the memory queue, the store's verd
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from towline.batch import Batch
+from towline.config import QUEUE, masked
 from towline.errors import UsageError
 
 
@@ -47,10 +47,15 @@ class Queue(Protocol):
 
 
 def open_queue(url: str, *, max_bytes: int) -> Queue:
-    """The queue behind `url`; raises UsageError for a scheme that nobody serves."""
-    scheme = urlsplit(url).scheme
+    """The queue behind `url`; raises UsageError for an unknown scheme, or a URL that its backend can't use."""
+    scheme = url.partition("://")[0].lower()
     if scheme == "memory":
         from towline.queues.memory import MemoryQueue
 
         return MemoryQueue(max_bytes)
-    raise UsageError(f"queue URL {url!r}: unknown scheme {scheme!r}; use memory://")
+    if scheme in ("amqp", "amqps"):
+        from towline.queues.rabbitmq import RabbitQueue
+
+        return RabbitQueue(url, max_bytes)
+    shown = masked(QUEUE, url)
+    raise UsageError(f"queue URL {shown!r}: unknown scheme {scheme!r}; use memory://, amqp:// or amqps://")

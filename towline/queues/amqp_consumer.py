@@ -1,0 +1,272 @@
+"""Batches from the broker: prefetched as many as memory allows, acknowledged in groups after the store's verdict.
+
+A delivery belongs to the channel it came on. When that ends, the broker hands out again all that was not acknowledged:
+what waits here is dropped, what is in work may be stored twice, and is recognised then by the documents' ids.
+"""
+
+import heapq
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pika import BasicProperties, exceptions
+from pika.channel import Channel
+
+from towline.batch import Batch, decode
+from towline.errors import BatchError, QueueUnavailable
+from towline.queues import Delivery, amqp_metrics
+from towline.queues.amqp_link import Link
+from towline.queues.amqp_message import dead_letter, lines_in
+from towline.queues.amqp_publisher import Publisher
+from towline.queues.amqp_url import Broker
+
+log = logging.getLogger(__name__)
+
+LEAST, MOST = 8, 2000
+"""Bounds of the prefetch; quorum queues take no more."""
+GUESS = 256 << 10
+"""Bytes of a message before any was seen."""
+OVERHEAD = 1 << 10
+
+
+@dataclass(eq=False)
+class Session:
+    """One channel's deliveries. `order`: tags not yet acknowledged, oldest first; `done`: to be acknowledged."""
+
+    channel: Channel
+    prefetch: int
+    order: deque[int] = field(default_factory=deque)
+    done: set[int] = field(default_factory=set)
+    acked: set[int] = field(default_factory=set)
+    """Acknowledged out of order, and still in `order`."""
+    consumer: str = ""
+    changing: bool = False
+
+
+@dataclass(order=True)
+class Message:
+    tag: int
+    session: Session = field(compare=False)
+    found: BasicProperties = field(compare=False)
+    body: bytes = field(compare=False)
+
+
+class Consumer:
+    """`take`, `problem`, `depth`, `close` and the deliveries are for any thread, the rest is the link's."""
+
+    def __init__(self, broker: Broker, max_bytes: int, publisher: Publisher) -> None:
+        self.link = Link(broker, "consume", self)
+        self._broker = broker
+        self._max_bytes = max_bytes
+        self._publisher = publisher
+        self._changed = threading.Condition()
+        self._waiting: list[Message] = []
+        self._waiting_bytes = 0
+        self._work = 0
+        self._closed = False
+        self._session: Session | None = None
+        self._flushing = False
+        self._average = float(GUESS)
+
+    # --- from any thread
+
+    @property
+    def problem(self) -> str:
+        return self.link.problem
+
+    def depth(self) -> int:
+        return self._work + self._waiting_bytes
+
+    def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:
+        self.link.start()
+        deadline = time.monotonic() + timeout
+        taken: list[_Taken] = []
+        lines = size = 0
+        while (message := self._next(None if taken else deadline, max_lines - lines)) is not None:
+            delivery = self._unpack(message)
+            if delivery is not None:
+                taken.append(delivery)
+                lines += delivery.batch.count
+                size += delivery.batch.size
+            if size >= self._max_bytes or lines >= max_lines:
+                break
+        return taken
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.link.close()
+
+    def _next(self, deadline: float | None, room: int) -> Message | None:
+        """The oldest that waits. With a deadline, wait for it; without, take only what fits into `room` lines."""
+        with self._changed:
+            if deadline is not None:
+                self._changed.wait_for(lambda: self._waiting or self._closed, max(0.0, deadline - time.monotonic()))
+            elif self._work >= self._max_bytes:
+                return None
+            if self._closed or not self._waiting or (deadline is None and lines_in(self._waiting[0].found) > room):
+                return None
+            message = heapq.heappop(self._waiting)
+            self._waiting_bytes -= len(message.body)
+            return message
+
+    def _unpack(self, message: Message) -> "_Taken | None":
+        try:
+            batch = decode(message.body)
+        except BatchError as error:
+            self._bury(message, str(error))
+            return None
+        except Exception as error:  # whatever is in it, it must not stop the others
+            self._bury(message, f"{type(error).__name__}: {error}")
+            return None
+        with self._changed:
+            self._work += batch.size
+        return _Taken(self, message, batch)
+
+    def _bury(self, message: Message, reason: str) -> None:
+        """To the dead letters; it is acknowledged here once it is safe there."""
+        amqp_metrics.DAMAGED.inc()
+        log.error("a message in %r can't be read and goes to %r: %s", self._broker.queue, self._broker.dead, reason)
+        found = dead_letter(message.found, " ".join(reason.split())[:1000], self._broker.queue)
+        self._publisher.bury(message.body, found, lambda: self._acknowledge(message))
+
+    def _end(self, delivery: "_Taken", done: bool) -> None:
+        with self._changed:
+            if delivery.ended:
+                return
+            delivery.ended = True
+            self._work -= delivery.batch.size
+        if done:
+            self._acknowledge(delivery.message)
+        else:
+            self._put_back(delivery.message)
+
+    def _put_back(self, message: Message) -> None:
+        """Kept here rather than requeued: that would count as a failed delivery."""
+        with self._changed:
+            if message.session is self._session and not self._closed:
+                heapq.heappush(self._waiting, message)
+                self._waiting_bytes += len(message.body)
+                self._changed.notify()
+
+    def _acknowledge(self, message: Message) -> None:
+        with self._changed:
+            if message.session is not self._session:
+                return
+            message.session.done.add(message.tag)
+            if self._flushing:
+                return
+            self._flushing = True
+        self.link.call(self._flush)
+
+    # --- in the link's thread
+
+    def ready(self, channel: Channel) -> None:
+        session = Session(channel, self._wanted())
+        with self._changed:
+            self._session = session
+            self._flushing = False
+        channel.add_on_cancel_callback(lambda _: self._cancelled(session))
+        self._consume(session)
+
+    def lost(self, error: BaseException) -> None:
+        with self._changed:
+            self._session = None
+            self._waiting.clear()
+            self._waiting_bytes = 0
+
+    def leaving(self, channel: Channel) -> None:
+        self._flush()
+
+    def _consume(self, session: Session) -> None:
+        session.changing = False
+        try:
+            session.channel.basic_qos(prefetch_count=session.prefetch)
+            session.consumer = session.channel.basic_consume(
+                self._broker.queue,
+                lambda _, method, found, body: self._arrived(session, method, found, body),
+            )
+        except exceptions.AMQPError as error:  # closing under our hands: `lost` follows, or has been
+            log.debug("consume: %r", error)
+
+    def _cancelled(self, session: Session) -> None:
+        """The broker has ended the consumer: the queue was deleted, or its leader is gone."""
+        if session is self._session:
+            self.link.renew(QueueUnavailable(f"queue {self._broker.queue!r} was deleted, or its node is gone"))
+
+    def _arrived(self, session: Session, method: Any, found: BasicProperties, body: bytes) -> None:
+        if method.redelivered:
+            amqp_metrics.REDELIVERED.inc()
+        with self._changed:
+            if session is not self._session:
+                return
+            session.order.append(method.delivery_tag)
+            heapq.heappush(self._waiting, Message(method.delivery_tag, session, found, body))
+            self._waiting_bytes += len(body)
+            self._changed.notify()
+        self._average += (len(body) + OVERHEAD - self._average) / 16
+        self._adapt(session)
+
+    def _wanted(self) -> int:
+        return int(min(max(self._max_bytes / 2 / self._average, LEAST), MOST))
+
+    def _adapt(self, session: Session) -> None:
+        """A prefetch holds from the next `consume` on: end this one, and begin again with what memory allows now."""
+        wanted = self._wanted()
+        more = wanted >= 2 * session.prefetch and 4 * len(session.order) >= 3 * session.prefetch
+        if session.changing or not (more or 2 * wanted <= session.prefetch):
+            return
+        session.changing = True
+        session.prefetch = wanted
+        if session.channel.is_open:
+            session.channel.basic_cancel(session.consumer, callback=lambda _: self._consume(session))
+
+    def _flush(self) -> None:
+        with self._changed:
+            self._flushing = False
+            session = self._session
+            done, first = (session.done, _prefix(session)) if session is not None else (set(), None)
+            if session is not None:
+                session.done = set()
+        if session is None or not session.channel.is_open:
+            return
+        if first is not None:
+            session.channel.basic_ack(first, multiple=True)
+        for tag in sorted(done):
+            session.acked.add(tag)
+            session.channel.basic_ack(tag)
+
+
+def _prefix(session: Session) -> int | None:
+    """Take from `done` and `order` what is done up to the first that is not; the last of it, if any."""
+    last = None
+    order, done, acked = session.order, session.done, session.acked
+    while order and (order[0] in done or order[0] in acked):
+        tag = order.popleft()
+        if tag in acked:
+            acked.remove(tag)
+        else:
+            done.remove(tag)
+            last = tag
+    return last
+
+
+class _Taken:
+    """A batch in work; ending it a second time does nothing."""
+
+    def __init__(self, consumer: Consumer, message: Message, batch: Batch) -> None:
+        self.batch = batch
+        self.message = message
+        self.ended = False
+        self._consumer = consumer
+
+    def done(self) -> None:
+        self._consumer._end(self, True)
+
+    def retry(self) -> None:
+        self._consumer._end(self, False)

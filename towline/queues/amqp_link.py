@@ -1,0 +1,285 @@
+"""One connection to the broker, made again for ever, in a thread of its own.
+
+The thread sleeps in the poller until the socket, a timer or another thread has something for it: an idle link costs
+its heartbeats. Everything of pika's is touched by this thread only; others come in by `call`.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.channel import Channel
+
+from towline.queues import amqp_metrics
+from towline.queues.amqp_errors import explain
+from towline.queues.amqp_topology import Declaring, steps
+from towline.queues.amqp_url import Broker
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 0.2, 15.0
+STEADY = 10.0
+"""Seconds after which a session that ends was a good one, so that the next attempt comes soon."""
+PROVEN = 0.3
+"""Seconds that a session must last before the trouble with the one before is called over."""
+CLOSE_WITHIN = 5.0
+
+
+class LinkUser(Protocol):
+    """Is told in the link's thread."""
+
+    def ready(self, channel: Channel) -> None:
+        """Everything is declared, and this channel is for work."""
+
+    def lost(self, error: BaseException) -> None:
+        """The channel of the last `ready` is gone. Another `ready` follows."""
+
+    def leaving(self, channel: Channel) -> None:
+        """The link is about to close: the last chance to send something."""
+
+
+class Link:
+    """`role` is for people and metrics: publish or consume."""
+
+    def __init__(self, broker: Broker, role: str, user: LinkUser) -> None:
+        self.problem = ""
+        self.blocked = ""
+        self.settled = threading.Event()
+        """Set once it is known whether the broker can be worked with."""
+        self._broker = broker
+        self._role = role
+        self._user = user
+        self._lock = threading.Lock()
+        self._loop: IOLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._addresses = list(broker.addresses)
+        random.shuffle(self._addresses)
+        self._attempts = 0
+        self._failures = 0
+        self._connection: SelectConnection | None = None
+        self._channel: Channel | None = None
+        self._since = 0.0
+        self._due: Any = None
+        self._said: set[str] = set()
+
+    # --- from any thread
+
+    @property
+    def started(self) -> bool:
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Begin to connect; once is enough."""
+        with self._lock:
+            if self._thread is not None or self._closing:
+                return
+            logging.getLogger("pika").setLevel(logging.CRITICAL)  # we say in one line what it says in ten
+            self._loop = IOLoop()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._loop,), name=f"amqp-{self._role}", daemon=True
+            )
+            self._thread.start()
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Run `what` in the link's thread, soon; not at all where the link is closed."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.add_callback_threadsafe(what)
+
+    def close(self) -> None:
+        """Close in order, so that the broker hands out again at once what was not acknowledged; then be still."""
+        with self._lock:
+            self._closing = True
+            thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        self.call(self._leave)
+        thread.join(CLOSE_WITHIN)
+        self.call(self._stop)
+        thread.join(CLOSE_WITHIN)
+
+    # --- in the link's thread
+
+    def later(self, delay: float, what: Callable[[], None]) -> Any:
+        assert self._loop is not None
+        return self._loop.call_later(delay, what)
+
+    def cancel(self, timer: Any) -> None:
+        if timer is not None and self._loop is not None:
+            self._loop.remove_timeout(timer)
+
+    def renew(self, error: Exception) -> None:
+        """Give up the channel; declare everything again and open another."""
+        channel = self._channel
+        self._session_over(error)
+        if channel is not None and channel.is_open:
+            channel.close()
+
+    def reconnect(self, error: Exception) -> None:
+        """Give up the connection, which seems to hang, and go to the next address."""
+        connection = self._connection
+        self._gone(connection, error)
+        if connection is not None and not connection.is_closed and not connection.is_closing:
+            connection.close()
+
+    def say(self, problem: str) -> None:
+        """Say in one line, and once, that something is wrong; and when all is well again."""
+        if problem and problem not in self._said:
+            self._said.add(problem)
+            log.warning("queue (%s): %s. Trying again", self._role, problem)
+        elif not problem and self.problem:
+            self._said.clear()
+            log.info("queue (%s): well again", self._role)
+        self.problem = problem
+
+    def _run(self, loop: IOLoop) -> None:
+        loop.add_callback(self._connect)
+        while True:
+            try:
+                loop.start()
+                break
+            except Exception as error:  # a bug here or in pika must not end the delivery of logs
+                log.exception("queue (%s): unexpected; connecting again", self._role)
+                try:
+                    self.reconnect(error)
+                except Exception:
+                    self._connection = None
+        with self._lock:
+            self._loop = None
+        self.settled.set()
+        loop.close()
+
+    def _connect(self) -> None:
+        self._due = None
+        if self._closing:
+            return
+        address = self._addresses[self._attempts % len(self._addresses)]
+        self._attempts += 1
+        try:
+            self._connection = SelectConnection(
+                self._broker.parameters(address),
+                on_open_callback=self._opened,
+                on_open_error_callback=self._gone,
+                on_close_callback=self._gone,
+                custom_ioloop=self._loop,
+            )
+        except Exception as error:
+            self._trouble(error)
+            self._again(self._connect)
+
+    @property
+    def _place(self) -> str:
+        return self._broker.at(self._addresses[(self._attempts - 1) % len(self._addresses)])
+
+    def _opened(self, connection: Any) -> None:
+        if connection is not self._connection or not isinstance(connection, SelectConnection):
+            return
+        connection.add_on_connection_blocked_callback(lambda _, frame: self._block(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda _, frame: self._block(None))
+        self._declare()
+
+    def _block(self, reason: Any) -> None:
+        text = reason.decode() if isinstance(reason, bytes) else str(reason)
+        self.blocked = "" if reason is None else f"{self._place} takes nothing for now: {text}"
+        if self.blocked:
+            log.warning("queue (%s): %s. Waiting", self._role, self.blocked)
+
+    def _declare(self) -> None:
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            return
+        Declaring(
+            connection,
+            steps(self._broker),
+            done=lambda: self._open_channel(connection),
+            failed=lambda error: self._refused(connection, error),
+        )
+
+    def _refused(self, connection: SelectConnection, error: Exception) -> None:
+        if connection is self._connection:
+            self._trouble(error)
+            self._again(self._declare)
+
+    def _open_channel(self, connection: SelectConnection) -> None:
+        if connection is self._connection and connection.is_open:
+            connection.channel(on_open_callback=self._ready)
+
+    def _ready(self, channel: Channel) -> None:
+        if channel.connection is not self._connection:
+            return
+        self._channel = channel
+        self._since = time.monotonic()
+        channel.add_on_close_callback(self._channel_closed)
+        self.settled.set()
+        if self._failures > 1:
+            self.later(PROVEN, lambda: self._well(channel))
+        else:
+            self._well(channel)
+        self._user.ready(channel)
+
+    def _well(self, channel: Channel) -> None:
+        if channel is self._channel:
+            self.say("")
+
+    def _channel_closed(self, channel: Channel, error: Exception) -> None:
+        connection = self._connection
+        if channel is self._channel and connection is not None and connection.is_open:
+            self._session_over(error)
+
+    def _session_over(self, error: BaseException) -> None:
+        """The channel is of no more use, the connection still is."""
+        self._forget_channel(error)
+        self._again(self._declare)
+
+    def _gone(self, connection: Any, error: Any) -> None:
+        """The connection is of no more use, or never was."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        self.blocked = ""
+        self._forget_channel(error)
+        if self._closing:
+            self._stop()
+        else:
+            amqp_metrics.RECONNECTS.labels(self._role).inc()
+            self._again(self._connect)
+
+    def _forget_channel(self, error: BaseException) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None and time.monotonic() - self._since > STEADY:
+            self._failures = 0
+        if not self._closing:
+            self._trouble(error)
+        if channel is not None:
+            self._user.lost(error)
+
+    def _trouble(self, error: BaseException) -> None:
+        self.say(f"{self._place}: {explain(error, self._broker)}")
+        self.settled.set()
+
+    def _again(self, what: Callable[[], None]) -> None:
+        """Once all addresses were tried, wait; longer each time, and never all of a cluster's nodes together."""
+        self.cancel(self._due)
+        rounds, rest = divmod(self._failures, len(self._addresses))
+        self._failures += 1
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(rounds, 10)) * random.uniform(0.5, 1)
+        self._due = self.later(0 if rest and what == self._connect else delay, what)
+
+    def _leave(self) -> None:
+        self.cancel(self._due)
+        connection, channel = self._connection, self._channel
+        if channel is not None and channel.is_open:
+            self._user.leaving(channel)
+        if connection is None:
+            self._stop()
+        elif not connection.is_closing:
+            connection.close()
+
+    def _stop(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()

@@ -1,0 +1,14 @@
+"""What the broker's queue counts beyond the ledger of lines (towline.metrics)."""
+
+from prometheus_client import Counter
+
+from towline.metrics import REGISTRY
+
+RECONNECTS = Counter("towline_queue_reconnects", "Connections to the broker that ended or could not be made, by role.",
+                     ["role"], registry=REGISTRY)  # fmt: skip
+REFUSED = Counter("towline_queue_refused", "Messages that the broker did not keep and that are published again, by "
+                  "reason: full, unroutable.", ["reason"], registry=REGISTRY)  # fmt: skip
+DAMAGED = Counter("towline_queue_damaged", "Messages that could not be read and went to the dead letters.",
+                  registry=REGISTRY)  # fmt: skip
+REDELIVERED = Counter("towline_queue_redelivered", "Messages that the broker handed out before, to this process or "
+                      "another.", registry=REGISTRY)  # fmt: skip

@@ -1,0 +1,311 @@
+"""Batches on their way to the broker, each kept until the broker has confirmed it.
+
+Many are in flight at a time. What comes back (the queue is full, or was deleted) and what was in flight when a
+connection ended is published again, oldest first; what that repeats is recognised by the documents' ids.
+"""
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import Any
+
+from pika import BasicProperties, exceptions
+from pika.channel import Channel
+from pika.spec import Basic
+
+from towline.batch import Batch, decode
+from towline.errors import QueueUnavailable
+from towline.queues import amqp_metrics
+from towline.queues.amqp_errors import size_limit
+from towline.queues.amqp_link import Link
+from towline.queues.amqp_message import ROUTING_KEY, halves, properties
+from towline.queues.amqp_url import Broker
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 1000
+"""Most messages without a confirm at a time; `max_bytes` is the other bound."""
+MESSAGE_BYTES = 8 << 20
+"""Larger bodies travel as several messages: brokers of today take 16 MiB unless told otherwise."""
+FIRST_PROBE, LONGEST_PROBE = 0.2, 10.0
+LOOK_EVERY = 10.0
+SLOW, HUNG = 30.0, 120.0
+"""Seconds without any confirm after which that is said; and after which another connection is tried."""
+
+
+@dataclass(eq=False)
+class Held:
+    """One message in our care. `size`: bytes it takes of the bound, uncompressed."""
+
+    place: int
+    exchange: str
+    body: bytes
+    properties: BasicProperties
+    size: int
+    confirmed: Callable[[], None]
+    returned: bool = False
+
+    def __lt__(self, other: "Held") -> bool:
+        return self.place < other.place
+
+
+class Publisher:
+    """`offer`, `bury`, `problem`, `depth` and `close` are for any thread, the rest is the link's."""
+
+    def __init__(self, broker: Broker, max_bytes: int) -> None:
+        self.link = Link(broker, "publish", self)
+        self._broker = broker
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._held = 0
+        self._closed = False
+        self._places = count()
+        self._fresh: list[Held] = []
+        self._woken = False
+        self._waiting: list[Held] = []
+        self._flight: dict[int, Held] = {}
+        self._ids: dict[str, Held] = {}
+        self._channel: Channel | None = None
+        self._tag = 0
+        self._limit = MESSAGE_BYTES
+        self._refused = ""
+        self._refusals = 0
+        self._timer: Any = None
+        self._watch: Any = None
+        self._progress = 0.0
+        self._slow = ""
+        self._stuck = ""
+
+    def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
+        if not self._admit(batch.size):
+            return False
+        try:
+            held = self._pack(batch, confirmed)
+        except BaseException:
+            self._release(batch.size)
+            raise
+        self._hand_over(held)
+        return True
+
+    def bury(self, body: bytes, as_found: BasicProperties, confirmed: Callable[[], None]) -> None:
+        """Publish a message to the dead letters; the bound does not hold for it, the consumer's prefetch does."""
+        held = Held(next(self._places), self._broker.dead, body, as_found, len(body), confirmed)
+        with self._lock:
+            self._held += held.size
+        self._hand_over([held])
+
+    @property
+    def problem(self) -> str:
+        return self.link.problem or self.link.blocked or self._refused or self._slow or self._stuck
+
+    def depth(self) -> int:
+        return self._held
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self.link.close()
+
+    def _admit(self, size: int) -> bool:
+        with self._lock:
+            full = self._held > 0 and self._held + size > self._max_bytes
+            if self._closed or full or self.link.problem or self.link.blocked or self._refused:
+                return False
+            self._held += size
+            return True
+
+    def _release(self, size: int) -> None:
+        with self._lock:
+            self._held -= size
+
+    def _pack(self, batch: Batch, confirmed: Callable[[], None]) -> list[Held]:
+        bodies = _bodies(batch, batch.encode(), self._limit)
+        last = _Last(len(bodies), confirmed) if len(bodies) > 1 else confirmed
+        now = time.time()
+        return [
+            Held(next(self._places), self._broker.exchange, body, properties(part, now), part.size, last)
+            for part, body in bodies
+        ]
+
+    def _hand_over(self, held: list[Held]) -> None:
+        with self._lock:
+            self._fresh += held
+            woken, self._woken = self._woken, True
+        if not woken:
+            self.link.start()
+            self.link.call(self._collect)
+
+    # --- in the link's thread
+
+    def ready(self, channel: Channel) -> None:
+        self._channel = channel
+        self._tag = 0
+        self._progress = time.monotonic()
+        channel.confirm_delivery(self._answered)
+        channel.add_on_return_callback(self._returned)
+        if self._refused:
+            self._probe()
+        else:
+            self._pump()
+
+    def lost(self, error: BaseException) -> None:
+        self._channel = None
+        self._waiting += self._flight.values()
+        self._flight.clear()
+        self._ids.clear()
+        limit = size_limit(error)
+        if limit is not None:
+            self._limit = limit
+            self._waiting = [part for held in self._waiting for part in self._fit(held)]
+        heapq.heapify(self._waiting)
+
+    def leaving(self, channel: Channel) -> None:
+        """What is not confirmed by now was never said to be safe."""
+
+    def _collect(self) -> None:
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+            self._woken = False
+        for held in fresh:
+            heapq.heappush(self._waiting, held)
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._waiting and self._channel is not None and not self._refused and len(self._flight) < IN_FLIGHT:
+            self._send(self._channel, heapq.heappop(self._waiting))
+
+    def _send(self, channel: Channel, held: Held) -> None:
+        held.returned = False
+        if not self._flight:
+            self._progress = time.monotonic()
+            self._watch = self._watch or self.link.later(LOOK_EVERY, self._look)
+        self._tag += 1
+        self._flight[self._tag] = held
+        self._ids[str(held.properties.message_id)] = held
+        try:
+            channel.basic_publish(held.exchange, ROUTING_KEY, held.body, held.properties, mandatory=True)
+        except exceptions.AMQPError as error:  # closing under our hands: `lost` follows, or has been
+            log.debug("publish: %r", error)
+
+    def _returned(self, channel: Any, method: Any, found: BasicProperties, body: bytes) -> None:
+        """No queue for it: the confirm that follows does not count."""
+        held = self._ids.get(str(found.message_id))
+        if channel is self._channel and held is not None:
+            held.returned = True
+
+    def _answered(self, frame: Any) -> None:
+        answer = frame.method
+        last: int = answer.delivery_tag
+        tags = list(takewhile(lambda tag: tag <= last, self._flight)) if answer.multiple else [last]
+        self._progress = time.monotonic()
+        self._slow = ""
+        kept = isinstance(answer, Basic.Ack)
+        for tag in tags:
+            held = self._flight.pop(tag, None)
+            if held is not None:
+                self._ids.pop(str(held.properties.message_id), None)
+                self._decided(held, kept)
+        self._pump()
+
+    def _decided(self, held: Held, kept: bool) -> None:
+        if held.returned:
+            name = self._broker.dead if held.exchange == self._broker.dead else self._broker.queue
+            self._refuse(held, "unroutable", f"queue {name!r} is gone, or not bound to exchange {held.exchange!r}")
+        elif not kept:
+            name = self._broker.dead if held.exchange == self._broker.dead else self._broker.queue
+            self._refuse(
+                held, "full", f"queue {name!r} takes nothing: it is full (the indexers don't keep up), or fails"
+            )
+        else:
+            self._refused, self._refusals = "", 0
+            self._finish(held)
+
+    def _finish(self, held: Held) -> None:
+        self._release(held.size)
+        try:
+            held.confirmed()
+        except Exception:
+            log.exception("a confirm could not be handled")
+
+    def _refuse(self, held: Held, reason: str, text: str) -> None:
+        amqp_metrics.REFUSED.labels(reason).inc()
+        heapq.heappush(self._waiting, held)
+        if not self._refused:
+            log.warning("queue (publish): %s. Trying again", text)
+        self._refused = text
+        if self._timer is None:
+            delay = min(LONGEST_PROBE, FIRST_PROBE * 2.0 ** min(self._refusals, 10))
+            self._refusals += 1
+            again = self._renew if reason == "unroutable" else self._probe
+            self._timer = self.link.later(delay, again)
+
+    def _renew(self) -> None:
+        """Have the queue declared again; `ready` comes back to what is held."""
+        self._timer = None
+        if self._channel is not None and self._refused:
+            self.link.renew(QueueUnavailable(self._refused))
+
+    def _probe(self) -> None:
+        """One message finds out whether the others would be taken."""
+        self.link.cancel(self._timer)
+        self._timer = None
+        if self._channel is None or not self._refused:
+            return
+        if not self._flight and self._waiting:
+            self._send(self._channel, heapq.heappop(self._waiting))
+        else:
+            self._timer = self.link.later(FIRST_PROBE, self._probe)
+
+    def _look(self) -> None:
+        """Now and then while something is in flight: a broker without a majority confirms nothing, and says nothing."""
+        self._watch = None
+        quiet = time.monotonic() - self._progress
+        if not self._flight or self._channel is None:
+            self._slow = ""
+            return
+        self._watch = self.link.later(LOOK_EVERY, self._look)
+        if quiet >= SLOW and not self.link.blocked:
+            self._slow = f"the broker has confirmed nothing for {quiet:.0f} s: is a majority of its nodes up?"
+        if quiet >= HUNG and not self.link.blocked:
+            self._progress = time.monotonic()
+            self.link.reconnect(QueueUnavailable(self._slow))
+
+    def _fit(self, held: Held) -> list[Held]:
+        """The message as several that the broker takes; nothing where a single line is too large for it."""
+        if len(held.body) <= self._limit or held.exchange == self._broker.dead:
+            return [held]
+        bodies = _bodies(decode(held.body), held.body, self._limit)
+        if any(len(body) > self._limit for _, body in bodies):
+            self._stuck = (
+                f"a line does not fit into the {self._limit} bytes that the broker takes: raise max_message_size"
+            )
+            log.error("queue (publish): %s. It is not confirmed", self._stuck)
+            return []
+        last = _Last(len(bodies), held.confirmed)
+        now = time.time()
+        return [Held(held.place, held.exchange, body, properties(part, now), part.size, last) for part, body in bodies]
+
+
+class _Last:
+    """Passes on the last of so many calls."""
+
+    def __init__(self, calls: int, then: Callable[[], None]) -> None:
+        self._left = calls
+        self._then = then
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._then()
+
+
+def _bodies(batch: Batch, body: bytes, limit: int) -> list[tuple[Batch, bytes]]:
+    """The batch as one message or, where it is too large, as several, in order; a single line stays whole."""
+    parts = halves(batch) if len(body) > limit else None
+    if parts is None:
+        return [(batch, body)]
+    return [each for part in parts for each in _bodies(part, part.encode(), limit)]
