@@ -72,6 +72,7 @@ class Shipper:
         if again or spool.damaged:
             log.warning("reading all logs again from their start: what the damage took may still be there")
             self._rows.clear()
+            self._checkpoints.save(self._rows)
         self._wake = threading.Event()
         self._outbox = Outbox(queue, spool, settings.memory, settings.node or "", self._wake.set)
         self._spool = spool

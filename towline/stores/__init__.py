@@ -35,6 +35,10 @@ class Verdict:
 class Store(Protocol):
     """Where lines end up. Safe to call from several threads; one process writes, any number of processes read."""
 
+    @property
+    def damaged(self) -> int:
+        """How often stored lines were lost to damage, ever; the logs are then read again, which may bring them back."""
+
     def write(self, batches: Sequence[Batch]) -> Sequence[Verdict]:
         """Store the batches, durably, all in one step; a line whose `_id` is already there is a duplicate.
 

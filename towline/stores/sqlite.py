@@ -39,6 +39,10 @@ class SqliteStore:
             self._folder.close()
             raise
 
+    @property
+    def damaged(self) -> int:
+        return self._folder.put_aside()
+
     def write(self, batches: Sequence[Batch]) -> Sequence[Verdict]:
         return self._writing().write(batches)
 

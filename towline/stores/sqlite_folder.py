@@ -76,6 +76,10 @@ class Folder:
             raise StoreUnavailable(f"store {self.path}: {error.strerror}") from error
         return sorted(int(name[:-3]) for name in names if name.endswith(".db") and name[:-3].isdecimal())
 
+    def put_aside(self) -> int:
+        """How many damaged partitions were ever moved aside here."""
+        return sum(1 for _ in self.path.glob("*.db.corrupt-*Z"))
+
     def size(self, number: int) -> int:
         """Bytes on disk of one partition."""
         total = 0
