@@ -96,7 +96,7 @@ class ApiSource:
     ) -> None:
         self._engine = endpoint(engine_url)
         self._container = container_id
-        self._tty = tty
+        self.tty = tty
         self._clocks = clocks
         self._running = running
         self._runs = Runs(position)
@@ -198,7 +198,7 @@ class ApiSource:
         now = self._clocks.steady()
         if now < self._retry_at:
             return False
-        self._frames = Demultiplexer(self._tty)
+        self._frames = Demultiplexer(self.tty)
         self._new = 0
         self._opened_at = self._heard_at = now
         self._audit_after = AUDIT_EVERY * (0.75 + self._clocks.chance() / 2)
