@@ -55,6 +55,7 @@ class Outbox:
         self._bytes = 0
         self._draining = 0
         self._took = 0.0
+        self._heard = 0.0
         self._stuck = False
         self._spooled: list[Parcel] = []
         self._moved: set[Tail] = set()
@@ -71,6 +72,10 @@ class Outbox:
     def idle(self) -> bool:
         """Nothing is in memory: all that was read is confirmed or spooled."""
         return not self._bytes
+
+    def stalled(self, now: float) -> bool:
+        """Whether the queue has confirmed nothing for a while although something is out."""
+        return bool(self._offered) and now - self._heard > SPOOL_AFTER
 
     @property
     def problem(self) -> str:
@@ -98,7 +103,7 @@ class Outbox:
 
     def pump(self, now: float) -> None:
         """Offer what waits, then some of the spool; spool what waited too long."""
-        while self._waiting and self._offer(self._waiting[0]):
+        while self._waiting and self._offer(self._waiting[0], now):
             self._waiting.popleft()
             self._took = now
         self._stuck = bool(self._waiting) and now - self._took > SPOOL_AFTER
@@ -110,10 +115,11 @@ class Outbox:
         metrics.SPOOL_BYTES.set(self._spool.bytes)
         self._count_damage()
 
-    def settle(self) -> set[Tail]:
+    def settle(self, now: float) -> set[Tail]:
         """Count what was confirmed since the last call; the tails whose checkpoint may have moved."""
         while self._confirmed:
             item = self._confirmed.popleft()
+            self._heard = now
             if isinstance(item, Parcel):
                 self._landed(item.batch)
                 if self._offered.pop(id(item), None):
@@ -124,7 +130,9 @@ class Outbox:
         moved, self._moved = self._moved, set()
         return moved
 
-    def _offer(self, parcel: Parcel) -> bool:
+    def _offer(self, parcel: Parcel, now: float) -> bool:
+        if not self._offered:
+            self._heard = now
         self._offered[id(parcel)] = parcel
         if not self._queue.offer(parcel.batch, partial(self._confirm, parcel)):
             del self._offered[id(parcel)]

@@ -149,7 +149,7 @@ class Shipper:
 
     def _read(self, tail: Tail, now: float) -> float:
         """Let `tail` read once; when it wants to read again."""
-        if tail.origin is None or not self._outbox.room or tail.in_flight > self._settings.memory // 4:
+        if tail.origin is None or not self._outbox.room or self._has_its_share(tail, now):
             return now + TICK
         found = tail.read(READ_BYTES)
         if found is not None:
@@ -161,6 +161,12 @@ class Shipper:
         tail.interval = TICK if found else min(max(tail.interval, TICK / 2) * 2, SLOWEST)
         return _on_the_beat(now + tail.interval)
 
+    def _has_its_share(self, tail: Tail, now: float) -> bool:
+        """Whether so much of it is in flight that it has to wait. Where the queue stalls, what may vanish has not: it
+        goes on to the spool."""
+        full = tail.in_flight > self._settings.memory // 4
+        return full and not (tail.urgent and self._outbox.stalled(now))
+
     def _over(self, tail: Tail) -> None:
         """Its log has ended, or can't be had, and all that was read is safe."""
         if tail.source.refused:
@@ -171,7 +177,7 @@ class Shipper:
         self._count()
 
     def _settle(self, now: float) -> None:
-        for tail in self._outbox.settle():
+        for tail in self._outbox.settle(now):
             row = tail.settle()
             if row is not None:
                 self._rows[tail.id] = row

@@ -139,7 +139,7 @@ def decode(frame: bytes) -> Batch:
     if not newline or version != VERSION:
         raise BatchError(f"batch version {version!r}; this program reads version {VERSION}: upgrade it first")
     try:
-        return Batch(_sections(header["sections"], docs), node=header["node"])
+        return Batch(_sections(header["sections"], docs), node=str(header["node"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BatchError(f"batch header does not fit its content: {error}") from error
 
@@ -159,10 +159,12 @@ def _sections(rows: list[dict[str, Any]], docs: bytes) -> list[Section]:
     start = 0
     for row in rows:
         end = start + int(row["bytes"])
-        section = Section(Origin(row["origin"]), docs[start:end], int(row["count"]), row["first"], row["last"])
+        first, last = str(row["first"]), str(row["last"])
+        section = Section(Origin(row["origin"]), docs[start:end], int(row["count"]), first, last)
         if len(section.docs) != row["bytes"] or section.docs.count(b"\n") != 2 * section.count:
             raise ValueError(f"section of {row['count']} lines is cut short")
-        _ = section.origin.container_id, section.origin.service, section.origin.node
+        origin = section.origin
+        _ = origin.container_id, origin.container_name, origin.service, origin.node
         sections.append(section)
         start = end
     if start != len(docs):

@@ -45,7 +45,7 @@ def up(settings: UpSettings) -> None:
     with ExitStack() as parts:
         store = open_store(settings.store, retention=settings.retention)
         parts.callback(store.close)
-        queue = open_queue("memory://", max_bytes=settings.memory)
+        queue = open_queue("memory://", max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
         parts.callback(queue.close)
         group = Group(_actors(settings, queue, store))
         with signals(group):

@@ -15,10 +15,12 @@ def open_source(
 ) -> Source:  # fmt: skip
     """The container's log from `position` on, open at once: an open log outlives its container's removal.
 
-    kind: "auto", "file" or "api". `fresh`: the container has just started. With "file", a log that can't be read is
-    looked for in vain, and said so by `refused` once the container has stopped.
+    kind: "auto", "file" or "api". `fresh`: the container has just started.
     """
     readable = log_path is not None and os.access(log_path, os.R_OK)
-    if log_path is not None and (kind == "file" or (kind == "auto" and readable)):
-        return JsonFileSource(log_path, position, running=running)
+    if log_path is not None and kind != "api" and (readable or kind == "file"):
+        source = JsonFileSource(log_path, position, running=running)
+        if not readable:
+            source.refused = source.refused or "no json-file log: use --source auto"
+        return source
     return ApiSource(engine_url, container_id, position, running=running, fresh=fresh)

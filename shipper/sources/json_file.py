@@ -41,7 +41,7 @@ class JsonFileSource:
         self._overlap: Overlap | None = None
         self._looked = 0.0
         self._drained = False
-        self._refused = ""
+        self.refused = ""
         self.eager = False
         self._open()
 
@@ -71,10 +71,6 @@ class JsonFileSource:
     def finished(self) -> bool:
         return not self._running and self._drained
 
-    @property
-    def refused(self) -> str:
-        return self._refused
-
     def close(self) -> None:
         logfile.close(list(self._files))
         self._files.clear()
@@ -84,7 +80,7 @@ class JsonFileSource:
         try:
             files = logfile.open_all(self._path)
         except PermissionError as error:
-            self._refused = f"{self._path}: {error.strerror}"
+            self.refused = f"{self._path}: {error.strerror}"
             return False
         position = self._runs.position
         place = position.place if position else None

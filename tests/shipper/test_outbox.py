@@ -55,7 +55,7 @@ class Setting:
 
     def checkpoint(self) -> int:
         """Number of the last line that the checkpoint covers; -1 where it did not move."""
-        self.outbox.settle()
+        self.outbox.settle(self.now)
         row = self.tail.settle()
         return row["position"]["place"][2] if row else -1
 
@@ -150,6 +150,17 @@ def test_reading_waits_when_memory_is_full_and_the_spool_too(tmp_path: Path) -> 
     setting.close()
 
 
+def test_a_queue_that_takes_but_never_confirms_is_stalled(setting: Setting) -> None:
+    setting.put()
+    setting.later(0)
+    assert not setting.outbox.stalled(setting.now)
+    setting.later(2 * SPOOL_AFTER)
+    assert setting.outbox.stalled(setting.now)
+    setting.confirm()
+    setting.checkpoint()
+    assert not setting.outbox.stalled(setting.now)
+
+
 def test_the_end_spools_also_what_the_queue_had_taken(setting: Setting) -> None:
     for _ in range(4):
         setting.put()
@@ -170,6 +181,6 @@ def test_a_spool_left_by_an_earlier_process_counts_as_read_and_is_delivered(tmp_
     assert after.ledger("read_total") == read + 2
     after.later(0)
     assert after.confirm() == 1
-    after.outbox.settle()
+    after.outbox.settle(after.now)
     assert after.spool.lines() == {}
     after.close()
