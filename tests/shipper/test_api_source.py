@@ -268,7 +268,7 @@ def test_catches_up_with_a_running_container_and_follows(run: Run, source: Open)
 @pytest.mark.parametrize("tty", [False, True])
 def test_short_lived_containers_that_remove_themselves(run: Run, source: Open, tty: bool) -> None:
     for _ in range(5):
-        reader = source(run("seq 500; echo end", auto_remove=True, tty=tty), running=True, fresh=True)
+        reader = source(run("seq 500; echo end; sleep 0.3", auto_remove=True, tty=tty), running=True, fresh=True)
         reader.until(lambda reader=reader: reader.source.finished or bool(reader.source.refused))
         assert reader.source.refused == ""
         assert reader.texts == [*map(str, range(1, 501)), "end"]
