@@ -1,8 +1,8 @@
 """A small image made on this machine (no registry is asked) and a container that says a line each second.
 
-    demo.py image   make the image towline-demo:local where it is missing
-    demo.py start   also start the container towline-demo, where no container runs at all
-    demo.py stop    remove that container
+demo.py image   make the image towline-demo:local where it is missing
+demo.py start   also start the container towline-demo, where no container runs at all
+demo.py stop    remove that container
 """
 
 import io

@@ -186,15 +186,39 @@ class Generators:
     accounts: list[Written] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
 
-    def start(self, name: str, count: int, *, burst: int = 0, pause: float = 0.1, streams: Sequence[str] = ("stdout",),
-              log: dict[str, str] | None = None, account: bool = True, **options: Any) -> Container:  # fmt: skip
-        """A container that writes `count` lines to each stream (at each start), `burst` at a time, `pause` s apart."""
+    def start(
+        self,
+        name: str,
+        count: int,
+        *,
+        burst: int = 0,
+        pause: float = 0.1,
+        hold: float = 0,
+        streams: Sequence[str] = ("stdout",),
+        log: dict[str, str] | None = None,
+        account: bool = True,
+        **options: Any,
+    ) -> Container:
+        """A container that writes `count` lines to each stream (at each start), `burst` at a time, `pause` s apart;
+        after its first line it waits `hold` s."""
         full = f"{self.prefix}-{name}"
         container = self.client.containers.create(
-            IMAGE, ["sh", "-c", GENERATOR], name=full, network_mode="none",
+            IMAGE,
+            ["sh", "-c", GENERATOR],
+            name=full,
+            network_mode="none",
             log_config=LogConfig(type="json-file", config=log or {}),
-            environment={"RUN": self.run, "NAME": full, "COUNT": str(count), "BURST": str(burst),
-                         "PAUSE": str(pause), "STREAMS": " ".join(streams)}, **options)  # fmt: skip
+            environment={
+                "RUN": self.run,
+                "NAME": full,
+                "COUNT": str(count),
+                "BURST": str(burst),
+                "PAUSE": str(pause),
+                "HOLD": str(hold or ""),
+                "STREAMS": " ".join(streams),
+            },
+            **options,
+        )
         if account:
             self.note(container, count, streams)
         container.start()

@@ -26,6 +26,7 @@ awk -v stream=$stream -v first=$first -v last=$last 'BEGIN {
     size = 20 + (i * 37) % 180
     crc = (i * 7919 + size * 104729) % 65521
     print run "|" name "|" stream "|" i "|" size "|" crc "|" substr(abc, i % 62 + 1, size) > out
+    if (i == first && ENVIRON["HOLD"]) { fflush(out); system("sleep " ENVIRON["HOLD"]) }
     if (burst > 0 && i % burst == 0) { fflush(out); system("sleep " pause) }
   }
 }' & done; wait

@@ -151,5 +151,11 @@ def short_lives(count: int, auto_remove: bool, source: str, up: Make, generators
             each.result()
     rows = towline.collect(generators.total, 60)
     report = generators.judge(rows)
-    refused = towline.metric("towline_containers_unreadable_total")
-    assert report.faults == {}, f"refused by the engine and counted: {refused:g}"
+    refused = int(towline.metric("towline_containers_unreadable_total"))
+    print(f"{source}, --rm {auto_remove}: {len(report.lost)} of {count} logs lost, {refused} counted as refused")
+    if source == "api" and auto_remove:
+        # The engine itself refuses the log of a container that is being removed: all or nothing, and counted.
+        assert all(text.endswith("lines 1-10") for text in report.lost)
+        assert len(report.lost) <= refused <= count // 2
+        report.lost.clear()
+    assert report.faults == {}
