@@ -4,7 +4,7 @@ An entry is what the engine wrote as one record: a whole line, or a part of a li
 objects: a block of thousands of entries is cut by a few C calls, and nothing here exists per entry but list slots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ class Entries:
     gap: why entries are missing right before these ("" if none are): rotated, truncated, refused.
     size: bytes read for these.
     before: the position right before the first entry (None at the very start of a log).
+    runs: per stream, the stamp of its last entry before these and how many adjacent ones share it.
     place: where the last entry ends, for sources that have places.
     ends: the offset right after each entry; only needed for sources with places, where there are `parts`.
     """
@@ -63,6 +64,7 @@ class Entries:
     gap: str = ""
     size: int = 0
     before: Position | None = None
+    runs: Mapping[bytes, tuple[bytes, int]] = field(default_factory=dict)
     place: Place | None = None
     ends: Sequence[int] = field(default=())
 
@@ -88,8 +90,8 @@ class Entries:
             if self.stamps[i] != stamp:
                 return nth
             nth += 1
-        before = self.before
-        return nth + before.nth if before and (before.stream, before.stamp) == (stream, stamp) else nth
+        known, count = self.runs.get(stream, (b"", 0))
+        return nth + count if known == stamp else nth
 
     def _high(self, count: int) -> bytes:
         stamps = self.stamps if count == len(self.stamps) else self.stamps[:count]

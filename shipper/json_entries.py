@@ -133,7 +133,8 @@ def _one_by_one(block: bytes, before: Position | None, end: Place, tty: bool, ga
             streams.append(stream)
             ends.append(offset)
     return Entries(
-        stamps, texts, streams, frozenset(parts), frozenset(damaged), gap, len(block), before, end, ends)  # fmt: skip
+        stamps, texts, streams, frozenset(parts), frozenset(damaged), gap, len(block), before, place=end, ends=ends
+    )
 
 
 def _entry(row: bytes) -> list[tuple[bytes, bytes, bytes, bool]]:

@@ -88,7 +88,7 @@ class Runs:
 
     def follow(self, entries: Entries) -> Entries:
         """The same entries, knowing what came before them; the position moves behind them."""
-        entries = replace(entries, before=self.position)
+        entries = replace(entries, before=self.position, runs=dict(self._runs))
         for stream in {entries.streams} if isinstance(entries.streams, bytes) else set(entries.streams):
             self._extend(entries, stream)
         end = entries.position(len(entries))

@@ -37,6 +37,7 @@ class Tail:
         self.origin: Origin | None = None
         self.urgent = True
         """Whether its lines may vanish where they are (API, rotation, removal): then they go to the spool early."""
+        self.removed = False
         self.in_flight = 0
         self.due = 0.0
         self.interval = 0.0

@@ -41,6 +41,8 @@ class Finding:
     logged: int = 0
     stored: int = 0
     missing: list[Range] = field(default_factory=list)
+    ahead: int = 0
+    """Lines that the shipper has not been confirmed yet: behind its checkpoint's highest stamp."""
     double: int = 0
     unreadable: str = ""
 
@@ -53,8 +55,14 @@ class Finding:
         return not (self.missing or self.double or self.unreadable)
 
 
-def compare(container: Container, source: Source, store: Store, since: str, until: str, max_line: int) -> Finding:
-    """What the container's log holds with since <= stamp < until, against the store. Closes the source."""
+def compare(
+    container: Container, source: Source, store: Store, since: str, until: str, max_line: int, high: str
+) -> Finding:  # fmt: skip
+    """What the container's log holds with since <= stamp < until, against the store. Closes the source.
+
+    `high`: the highest stamp that the shipper's checkpoint covers; what is newer and not stored is on its way, not
+    missing.
+    """
     finding = Finding(container)
     stored = Counter(_plain(identity) for identity, _ in store.identities(container.id, since, until))
     finding.double = sum(count - 1 for identity, count in stored.items() if count > 1 and not _repeatable(identity))
@@ -69,7 +77,8 @@ def compare(container: Container, source: Source, store: Store, since: str, unti
     finally:
         source.close()
     finding.logged = len(logged)
-    finding.missing = list(_ranges(logged, stored))
+    finding.missing = list(_ranges([identity for identity in logged if identity[:_STAMP] <= high], stored))
+    finding.ahead = sum(identity[:_STAMP] > high and identity not in stored for identity in logged)
     return finding
 
 

@@ -7,7 +7,21 @@ from typing import Any
 
 import click
 
-from towline.config import DATA, ENGINE, ENGINE_ROOT, EXCLUDE, INCLUDE, LISTEN, MAX_LINE, NODE, SOURCE, STORE, options
+from towline.config import (
+    DATA,  # fmt: skip
+    ENGINE,
+    ENGINE_ROOT,
+    EXCLUDE,
+    INCLUDE,
+    LISTEN,
+    MAX_LINE,
+    NODE,
+    SOURCE,
+    STATE,
+    STORE,
+    default_data,
+    options,
+)
 from towline.errors import TowlineError
 from towline.places import store_url
 from towline.terminal import escape
@@ -23,7 +37,7 @@ SHOWN = 5
 @click.option("--since", metavar="TIME", default="1h", show_default=True, help="Lines from here on: 15m, 2h, ISO.")
 @click.option("--until", metavar="TIME", help="Up to here, likewise. Default: ten seconds ago.")
 @click.option("--ledger/--no-ledger", default=True, help="Also add up the counters of the running `towline up`.")
-@options(STORE, DATA, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, MAX_LINE)
+@options(STORE, DATA, STATE, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, MAX_LINE)
 def audit(since: str, until: str | None, ledger: bool, store: str | None, data: Path | None, **values: Any) -> None:
     """Add up the ledger, then read the engine's logs again and look up each line in the store.
 
@@ -44,6 +58,7 @@ def audit(since: str, until: str | None, ledger: bool, store: str | None, data: 
     end = parse_time(until, now) if until else parse_time(f"{SETTLE:.0f}s", now)
     Query(since=begin, until=end)
     good = _ledger(values["listen"]) if ledger else True
+    values["state"] = values["state"] or (data or default_data()) / "state"
     opened = open_store(store or store_url(data), read_only=True)
     try:
         click.echo(f"logs since {begin} until {end}:")
@@ -84,12 +99,14 @@ def _ledger(listen: tuple[str, int]) -> bool:
 
 
 def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Iterator[Any]:
+    from shipper.checkpoint import Checkpoints
     from shipper.container import Node, described
     from shipper.engine import Engine
     from shipper.filters import Filters, own_containers
     from shipper.sources.choice import open_source
     from towline.audit import compare
 
+    rows = Checkpoints(values["state"] / "checkpoints.json").peek()
     engine = Engine(values["engine"])
     try:
         info = engine.info()
@@ -107,7 +124,8 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
                 continue
             source = open_source(
                 values["source"], values["engine"], container.id, container.log_path, None, running=False)  # fmt: skip
-            yield compare(container, source, store, since, until, values["max_line"])
+            high = rows.get(container.id, {}).get("position", {}).get("high", "")
+            yield compare(container, source, store, since, until, values["max_line"], high)
     finally:
         engine.close()
 
@@ -118,6 +136,7 @@ def _tell(finding: Any) -> bool:
     click.echo(
         f"  {'✓' if finding.clean else '✗'} {escape(origin.service)} {escape(origin.container_name)}: {finding.logged}"
         f" in the log, {finding.stored} in the store, {finding.lost} missing, {finding.double} double"
+        + (f", {finding.ahead} not read yet" if finding.ahead else "")
         + (f"; the log can't be read: {escape(finding.unreadable)}" if finding.unreadable else "")
     )
     for part in finding.missing[:SHOWN]:

@@ -1,0 +1,59 @@
+"""When each container's log is looked at again: the sooner the more it has just said.
+
+At once while its reads come back full, after TICK when there was something, ever later up to SLOWEST while there is
+nothing. Reading each line the moment it comes is what costs; a few hundredths of a second are not seen.
+"""
+
+import heapq
+from itertools import count
+from math import inf
+
+from shipper.tail import Tail
+
+TICK = 0.05
+SLOWEST = 0.8
+_BEAT = TICK / 2
+
+
+class Schedule:
+    """Times are seconds of a clock that never jumps. Used by the shipper's thread alone."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Tail]] = []
+        self._ticket = count()
+
+    def soon(self, tail: Tail) -> None:
+        """Something happened to the container: look at its log in the next round."""
+        tail.interval = 0.0
+        self._put(tail, 0.0)
+
+    def again(self, tail: Tail, now: float, spoke: bool) -> None:
+        """It was looked at; `spoke`: there was something."""
+        if tail.source.eager:
+            self._put(tail, now)
+            return
+        tail.interval = TICK if spoke else min(max(tail.interval, _BEAT) * 2, SLOWEST)
+        # On the beat, so that containers wake the process together.
+        self._put(tail, ((now + tail.interval) // _BEAT + 1) * _BEAT)
+
+    def later(self, tail: Tail, now: float) -> None:
+        """It could not be looked at: no room."""
+        self._put(tail, now + TICK)
+
+    def due(self, now: float) -> list[Tail]:
+        """Whose turn it is; each is out of the schedule until it is put back."""
+        ready = []
+        while self._heap and self._heap[0][0] <= now:
+            due, _, tail = heapq.heappop(self._heap)
+            if due == tail.due:
+                tail.due = inf  # it may be in the heap twice for the same moment
+                ready.append(tail)
+        return ready
+
+    def wait(self, now: float) -> float:
+        """Seconds until somebody's turn."""
+        return min(SLOWEST, max(0.0, self._heap[0][0] - now)) if self._heap else SLOWEST
+
+    def _put(self, tail: Tail, due: float) -> None:
+        tail.due = due
+        heapq.heappush(self._heap, (due, next(self._ticket), tail))
