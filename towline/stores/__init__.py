@@ -93,4 +93,8 @@ def open_store(url: str, *, retention: Retention = Retention(), read_only: bool 
         if parts.netloc or not path.strip("/"):
             raise UsageError(f"store URL {url!r}: write sqlite:///absolute/directory")
         return SqliteStore(Path(path), retention=retention, read_only=read_only)
-    raise UsageError(f"store URL {url!r}: unknown scheme {parts.scheme!r}; use sqlite:///DIR")
+    if parts.scheme in ("http", "https"):
+        from towline.stores.elasticsearch import ElasticsearchStore
+
+        return ElasticsearchStore(url, retention=retention, read_only=read_only)
+    raise UsageError(f"store URL {url!r}: unknown scheme {parts.scheme!r}; use sqlite:///DIR or https://HOST:9200")

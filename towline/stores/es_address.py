@@ -1,0 +1,155 @@
+"""Where an Elasticsearch is, who we are to it, and how its indices are to be laid out: all from one URL and secrets.
+
+    https://user:password@es1:9200,es2:9200/prefix?shards=2&replicas=1&refresh=5s
+
+Secrets may rather come from the environment or files: TOWLINE_STORE_PASSWORD, _API_KEY, _BEARER, each also with _FILE.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import click
+
+from towline.config import STORE, Setting, masked, secret
+from towline.errors import UsageError
+
+PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
+API_KEY = Setting("store-api-key", str, None, "API key for the store, as Elasticsearch gives it (`encoded`).",
+                  secret=True)  # fmt: skip
+BEARER = Setting("store-bearer", str, None, "Bearer token for the store.", secret=True)
+CA = Setting("store-ca", click.Path(path_type=Path), None, "File with the certificates that the store's must go back "
+             "to. Default: those that the machine trusts.")  # fmt: skip
+CERTIFICATE = Setting("store-certificate", click.Path(path_type=Path), None, "Our certificate to show to the store.")
+KEY = Setting("store-key", click.Path(path_type=Path), None, "The private key of that certificate.")
+SETTINGS = (PASSWORD, API_KEY, BEARER, CA, CERTIFICATE, KEY)
+
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_.]{0,99}")
+_TIME = re.compile(r"now|-1|\d+(?:ms|s|m)")
+DEFAULT_PORT = 9200
+_EXAMPLE = "write for example https://elastic@es1:9200,es2:9200"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the data streams are made. All of it can be said in the URL's query.
+
+    refresh: how long a line may take to be searchable, and "now" to wait for that in each write (for tests).
+    replicas: "auto" is one where there is a second node. logsdb: "on", "off", or "auto", the server's default.
+    """
+
+    namespace: str = "default"
+    shards: int = 1
+    replicas: str = "auto"
+    refresh: str = "5s"
+    logsdb: str = "off"
+
+    @property
+    def stream(self) -> str:
+        return f"logs-docker-{self.namespace}"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"logs-towline.deadletter-{self.namespace}"
+
+
+@dataclass(frozen=True)
+class Address:
+    """What is needed to speak to a cluster. `shown` has no secret in it, and nor has the repr."""
+
+    hosts: tuple[str, ...]
+    shown: str
+    layout: Layout = Layout()
+    user: str = ""
+    password: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
+    bearer: str = field(default="", repr=False)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    verify: bool = True
+    timeout: float = 60.0
+
+
+def parse(url: str, environ: Mapping[str, str]) -> Address:
+    """The address that `url` and the environment mean; UsageError, without a secret in it, where they mean none."""
+    shown = _masked(url)
+    try:
+        parts = urlsplit(url)
+        userinfo, _, places = parts.netloc.rpartition("@")
+    except ValueError as error:
+        raise UsageError(f"store URL {shown!r}: {error}; {_EXAMPLE}") from error
+    hosts = tuple(_host(parts.scheme, place, parts.path, shown) for place in places.split(","))
+    user, _, password = (unquote(part) for part in userinfo.partition(":"))
+    address = _optioned(Address(hosts, shown, user=user, password=password), parts.query, shown)
+    return _authorised(address, environ)
+
+
+def _masked(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, separator, userinfo = head.partition("://")
+    plain = masked(STORE, f"{scheme}://x@h") and userinfo.partition(":")
+    return f"{scheme}{separator}{plain[0]}{':***' if plain[1] else ''}@{tail}"
+
+
+def _host(scheme: str, place: str, path: str, shown: str) -> str:
+    if not _HOST.fullmatch(place):
+        raise UsageError(f"store URL {shown!r}: {place!r} is no host; {_EXAMPLE}")
+    name, colon, port = place.rpartition(":")
+    if not colon or place.endswith("]"):
+        name, port = place, str(DEFAULT_PORT)
+    if not 0 < int(port) <= 65535:
+        raise UsageError(f"store URL {shown!r}: port {port} is not between 1 and 65535")
+    return f"{scheme}://{name}:{port}{path.rstrip('/')}"
+
+
+def _optioned(address: Address, query: str, shown: str) -> Address:
+    layout = address.layout
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "verify" and value in ("yes", "no"):
+            address = replace(address, verify=value == "yes")
+        elif name == "timeout" and value.isdecimal() and 1 <= int(value) <= 3600:
+            address = replace(address, timeout=float(value))
+        elif name == "shards" and value.isdecimal() and 1 <= int(value) <= 1024:
+            layout = replace(layout, shards=int(value))
+        elif name in _ALLOWED and _ALLOWED[name].fullmatch(value):
+            named: dict[str, Any] = {name: value}
+            layout = replace(layout, **named)
+        else:
+            known = ", ".join(sorted([*(one.name for one in fields(Layout)), "verify", "timeout"]))
+            raise UsageError(f"store URL {shown!r}: {name}={value} can't be used; known are {known}")
+    return replace(address, layout=layout)
+
+
+_ALLOWED = {"namespace": _NAMESPACE, "replicas": re.compile(r"auto|\d{1,2}"), "refresh": _TIME,
+            "logsdb": re.compile(r"on|off|auto")}  # fmt: skip
+
+
+def _authorised(address: Address, environ: Mapping[str, str]) -> Address:
+    password, api_key, bearer = (secret(setting, environ) for setting in (PASSWORD, API_KEY, BEARER))
+    if password and (address.password or not address.user):
+        raise UsageError(f"{PASSWORD.variable} needs a store URL that has a user and no password: {address.shown}")
+    if sum(map(bool, (address.user, api_key, bearer))) > 1:
+        raise UsageError(
+            f"store {address.shown}: give a user, or {API_KEY.variable}, or {BEARER.variable}; not several"
+        )
+    files = [_file(setting, environ) for setting in (CA, CERTIFICATE, KEY)]
+    return replace(address, password=address.password or password, api_key=api_key, bearer=bearer,
+                   ca=files[0], certificate=files[1], key=files[2])  # fmt: skip
+
+
+def _file(setting: Setting, environ: Mapping[str, str]) -> Path | None:
+    value = environ.get(setting.variable)
+    if not value:
+        return None
+    try:
+        with Path(value).open("rb"):
+            return Path(value)
+    except OSError as error:
+        raise UsageError(f"{setting.variable}={value}: {error.strerror}; name a readable PEM file") from error

@@ -1,0 +1,190 @@
+"""A query's tree as Elasticsearch's query: what it finds holds all that matches, and is judged again by `matches`.
+
+Below a NOT the translation errs to the other side, so that the whole still holds everything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import Any
+
+from towline.query import CONTAINER, And, Field, Node, Not, Or, Phrase, Query
+from towline.stores.es_template import MAX_KEYWORD
+
+Clause = dict[str, Any]
+ALL: Clause = {"match_all": {}}
+NONE: Clause = {"match_none": {}}
+FIRST, LAST = "1970-01-01T00:00:00.000000000Z", "2262-01-01T00:00:00.000000000Z"
+"""The range of `date_nanos`; a range query beyond it is an error."""
+
+_KEYWORDS = frozenset({
+    "stream", "container.id", "container.name", "container.image.name", "host.name", "service.name", "event.kind",
+    "event.action", "event.reason", "orchestrator.type", "orchestrator.namespace", "orchestrator.cluster.id",
+    "orchestrator.cluster.name", "orchestrator.resource.type", "orchestrator.resource.name",
+    "orchestrator.resource.id", "orchestrator.task.id", "orchestrator.task.name", "orchestrator.node.id",
+    "data_stream.type", "data_stream.dataset", "data_stream.namespace"})  # fmt: skip
+_LONGS = frozenset({"event.sequence", "orchestrator.task.slot"})
+_LABELS = "container.labels."
+_TWICE = {"ss": ("ss", "ß", "ẞ"), "σ": ("σ", "ς")}
+"""What Python folds into one and the server's lowercase keeps apart."""
+
+
+@dataclass
+class Translation:
+    """`words`: whether the message is cut into words as `towline.query.tokens` does it (the server's own way splits
+    less, and words inside of its longer ones are found by going through all that it has)."""
+
+    words: bool
+    runtime: dict[str, Clause] = field(default_factory=dict)
+    """Fields that are not mapped: the server reads them from the documents."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What else a search request needs, after `query`."""
+        return {"runtime_mappings": self.runtime} if self.runtime else {}
+
+    def query(self, query: Query) -> Clause:
+        filters = _range(query)
+        if query.condition is not None:
+            filters.append(self.node(query.condition, wide=True))
+        return {"bool": {"filter": filters}} if filters else ALL
+
+    def node(self, node: Node, wide: bool) -> Clause:
+        """wide: at least all that matches; else at most that."""
+        if isinstance(node, And):
+            return {"bool": {"filter": [self.node(part, wide) for part in node.parts]}}
+        if isinstance(node, Or):
+            return _any([self.node(part, wide) for part in node.parts])
+        if isinstance(node, Not):
+            return {"bool": {"must_not": [self.node(node.part, not wide)]}}
+        return self._phrase(node, wide) if isinstance(node, Phrase) else self._field(node, wide)
+
+    def _phrase(self, phrase: Phrase, wide: bool) -> Clause:
+        exact = self.words and all(token.isascii() for token in phrase.tokens)
+        *head, last = phrase.tokens
+        if not wide:
+            if phrase.prefix or not (exact or (not head and last.isascii())):
+                return NONE
+            return _whole(phrase.tokens)
+        if exact and not phrase.prefix and not any(_folded(token) for token in phrase.tokens):
+            return _whole(phrase.tokens)
+        parts = [self._token(token) for token in head] + [self._prefix(last) if phrase.prefix else self._token(last)]
+        return parts[0] if len(parts) == 1 else {"bool": {"filter": parts}}
+
+    def _token(self, token: str) -> Clause:
+        spellings = list(_spellings(token))
+        clauses: list[Clause] = [{"terms": {"message": spellings}}]
+        if not self.words:
+            clauses += [{"match_phrase": {"message": token}}] if not token.isascii() else []
+            clauses += [_inside(spelling, f"([^a-z0-9]{_ANY})?") for spelling in spellings]
+        return _any(clauses)
+
+    def _prefix(self, token: str) -> Clause:
+        spellings = list(_spellings(token))
+        clauses: list[Clause] = [{"prefix": {"message": spelling}} for spelling in spellings]
+        if not self.words:
+            if not token.isascii():
+                return ALL
+            clauses += [_inside(spelling, _ANY) for spelling in spellings]
+        return _any(clauses)
+
+    def _field(self, wanted: Field, wide: bool) -> Clause:
+        if wanted.name == CONTAINER:
+            return self._container(wanted, wide)
+        value, pattern = wanted.value, "*" in wanted.value and not wanted.literal
+        if len(value) > MAX_KEYWORD // 4:  # ignore_above counts characters, but let nobody rely on it
+            return ALL if wide else NONE
+        if wanted.name in _LONGS and not pattern:
+            return {"term": {wanted.name: int(value)}} if _is_long(value) else NONE
+        if wanted.name in _KEYWORDS:
+            if pattern and wide:  # a value too long for the index may match
+                return _any([_wildcard(wanted.name, value), _too_long(wanted.name)])
+            return _wildcard(wanted.name, value) if pattern else {"term": {wanted.name: value}}
+        if wanted.name.startswith(_LABELS):
+            return self._label(wanted, pattern, wide)
+        return self._unmapped(wanted, pattern, wide)
+
+    def _container(self, wanted: Field, wide: bool) -> Clause:
+        clauses = [self._field(Field("container.name", wanted.value, wanted.literal), wide)]
+        if len(wanted.value) >= 8 and all(sign in "0123456789abcdefABCDEF" for sign in wanted.value):
+            clauses.append({"prefix": {"container.id": wanted.value.lower()}})
+        return _any(clauses)
+
+    def _label(self, wanted: Field, pattern: bool, wide: bool) -> Clause:
+        if not pattern:
+            return {"term": {wanted.name: wanted.value}}
+        return {"exists": {"field": "container.labels"}} if wide else NONE
+
+    def _unmapped(self, wanted: Field, pattern: bool, wide: bool) -> Clause:
+        if not wide:
+            return NONE
+        if pattern or wanted.name in ("@timestamp", "message") or wanted.name in _LONGS:
+            return ALL
+        if not wanted.name.isascii() or not all(part.strip() for part in wanted.name.split(".")) or "*" in wanted.name:
+            return ALL
+        self.runtime[wanted.name] = {"type": "keyword"}
+        return {"term": {wanted.name: wanted.value}}
+
+
+_ANY = ".*"
+
+
+def _inside(token: str, after: str) -> Clause:
+    """A term of the server's that holds the token, between other signs than letters and digits."""
+    return {"regexp": {"message": {"value": f"({_ANY}[^a-z0-9])?{_quoted(token)}{after}", "flags": "NONE"}}}
+
+
+def _quoted(text: str) -> str:
+    return "".join(sign if sign.isalnum() else "\\" + sign for sign in text)
+
+
+def _whole(tokens: tuple[str, ...]) -> Clause:
+    if len(tokens) == 1:
+        return {"term": {"message": tokens[0]}}
+    return {"match_phrase": {"message": " ".join(tokens)}}
+
+
+def _folded(token: str) -> bool:
+    return any(each in token for each in _TWICE)
+
+
+def _spellings(token: str) -> Iterator[str]:
+    """The ways in which the server may have written the token, at most 32."""
+    pieces: list[tuple[str, ...]] = []
+    at = 0
+    while at < len(token):
+        each = next((each for each in _TWICE if token.startswith(each, at)), None)
+        pieces.append(_TWICE[each] if each else (token[at],))
+        at += len(each) if each else 1
+    return islice(("".join(spelling) for spelling in product(*pieces)), 32)
+
+
+def _any(clauses: list[Clause]) -> Clause:
+    return clauses[0] if len(clauses) == 1 else {"bool": {"should": clauses, "minimum_should_match": 1}}
+
+
+def _wildcard(name: str, value: str) -> Clause:
+    escaped = value.replace("\\", "\\\\").replace("?", "\\?")
+    return {"wildcard": {name: {"value": escaped}}}
+
+
+def _too_long(name: str) -> Clause:
+    return {"term": {"_ignored": name}}
+
+
+def _is_long(value: str) -> bool:
+    digits = value.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and str(int(digits)) == digits and len(digits) < 19
+
+
+def _range(query: Query) -> list[Clause]:
+    if query.since is None and query.until is None:
+        return []
+    if (query.since or "") >= LAST or (query.until or LAST) <= FIRST:
+        return [NONE]
+    limits = {}
+    if query.since and query.since > FIRST:
+        limits["gte"] = query.since
+    if query.until and query.until < LAST:
+        limits["lt"] = query.until
+    return [{"range": {"@timestamp": limits}}] if limits else []

@@ -1,0 +1,151 @@
+"""The index templates of the two data streams, and putting them in place without ever destroying anything.
+
+`dynamic: false` everywhere and labels `flattened`: whatever is logged, the mapping does not grow. What is not mapped is
+kept and can be searched, by reading it from the documents.
+"""
+
+import logging
+from typing import Any
+
+from elasticsearch import ApiError, Elasticsearch
+
+from towline.stores import Retention
+from towline.stores.es_address import Address, Layout
+from towline.stores.es_errors import cause, translated
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+PRIORITY = 250
+"""Above the built-in template of `logs-*-*` (100) and those of Elastic's integrations (200)."""
+MAX_KEYWORD = 1024
+"""Longer values are kept, not indexed. Lucene takes no term beyond 32766 bytes; nobody looks for one beyond this."""
+ANALYZER = "towline"
+_JOINTS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA1), 0x2007, 0x202F)] + list("_^`¨¯´¸")
+"""Characters between words that are no whitespace, punctuation or symbol to the server, or not on every version."""
+
+_KEYWORD = {"type": "keyword", "ignore_above": MAX_KEYWORD}
+
+
+def _objects(**properties: Any) -> dict[str, Any]:
+    return {"dynamic": False, "properties": properties}
+
+
+_SHARED = {
+    "container": _objects(
+        id=_KEYWORD,
+        name=_KEYWORD,
+        image=_objects(name=_KEYWORD),
+        labels={"type": "flattened", "ignore_above": MAX_KEYWORD},
+    ),
+    "host": _objects(name=_KEYWORD),
+    "service": _objects(name=_KEYWORD),
+    "orchestrator": _objects(
+        type=_KEYWORD,
+        namespace=_KEYWORD,
+        cluster=_objects(id=_KEYWORD, name=_KEYWORD),
+        resource=_objects(type=_KEYWORD, name=_KEYWORD, id=_KEYWORD),
+        task=_objects(id=_KEYWORD, name=_KEYWORD, slot={"type": "long"}),
+        node=_objects(id=_KEYWORD),
+    ),
+    "data_stream": _objects(type=_KEYWORD, dataset=_KEYWORD, namespace=_KEYWORD),
+}
+_EVENT = _objects(sequence={"type": "long"}, kind=_KEYWORD, action=_KEYWORD, reason=_KEYWORD)
+
+
+def line_mapping(message: dict[str, Any]) -> dict[str, Any]:
+    return {"dynamic": False, "date_detection": False,
+            "properties": {"@timestamp": {"type": "date_nanos"}, "message": message, "stream": _KEYWORD,
+                           "event": _EVENT, **_SHARED}}  # fmt: skip
+
+
+def dead_letter_mapping() -> dict[str, Any]:
+    kept = {"type": "keyword", "index": False, "doc_values": False, "ignore_above": 1}
+    return {"dynamic": False, "date_detection": False,
+            "properties": {"@timestamp": {"type": "date_nanos"}, "identity": _KEYWORD, "reason": _KEYWORD,
+                           "original": kept, **_SHARED}}  # fmt: skip
+
+
+def index_settings(layout: Layout) -> dict[str, Any]:
+    replicas = {"index.auto_expand_replicas": "0-1"} if layout.replicas == "auto" else {
+        "index.number_of_replicas": int(layout.replicas)}  # fmt: skip
+    mode = {"on": {"index.mode": "logsdb"}, "off": {"index.mode": "standard"}, "auto": {}}[layout.logsdb]
+    refresh = "1s" if layout.refresh == "now" else layout.refresh
+    return {"index.number_of_shards": layout.shards, "index.refresh_interval": refresh,
+            "index.codec": "best_compression", **replicas, **mode}  # fmt: skip
+
+
+_ANALYSIS = {
+    "analysis": {
+        "analyzer": {ANALYZER: {"type": "custom", "tokenizer": ANALYZER, "filter": ["lowercase"]}},
+        "tokenizer": {
+            ANALYZER: {"type": "char_group", "tokenize_on_chars": ["whitespace", "punctuation", "symbol", *_JOINTS]}
+        },
+    }
+}
+_WORDS = {"analyzer": ANALYZER}
+_MESSAGES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+    ({"type": "match_only_text", **_WORDS}, _ANALYSIS),
+    ({"type": "text", "norms": False, **_WORDS}, _ANALYSIS),
+    ({"type": "match_only_text"}, {}),
+    ({"type": "text", "norms": False}, {}),
+)
+"""Ways to index the message with the settings that they need, best first. Servers differ in what they bring along."""
+
+
+def template(pattern: str, settings: dict[str, Any], mapping: dict[str, Any], retention: Retention,
+             failure_store: bool) -> dict[str, Any]:  # fmt: skip
+    lifecycle = {"data_retention": f"{max(1, round(retention.age))}s"} if retention.age else {}
+    return {
+        "index_patterns": [pattern],
+        "priority": PRIORITY,
+        "version": VERSION,
+        "data_stream": {},
+        "composed_of": ["logs-docker@custom"],
+        "ignore_missing_component_templates": ["logs-docker@custom"],
+        "template": {
+            "settings": settings,
+            "mappings": mapping,
+            "lifecycle": lifecycle,
+            "data_stream_options": {"failure_store": {"enabled": failure_store}},
+        },
+        "_meta": {"description": "Installed by Towline; put settings of your own into logs-docker@custom"},
+    }
+
+
+def install(client: Elasticsearch, address: Address, retention: Retention) -> None:
+    """Put both templates in place, unless newer ones are there. Raises StoreUnavailable where that is refused."""
+    layout, settings = address.layout, index_settings(address.layout)
+    with translated(address.shown):
+        # A document that the failure store takes is answered like a stored one; the lines' ledger wants the refusal.
+        for message, analysis in _MESSAGES:
+            body = template(layout.stream, {**settings, **analysis}, line_mapping(message), retention, False)
+            if _put(client, f"towline-{layout.stream}", body, may_fail=message is not _MESSAGES[-1][0]):
+                break
+        body = template(layout.dead_letters, settings, dead_letter_mapping(), retention, True)
+        _put(client, f"towline-{layout.dead_letters}", body, may_fail=False)
+
+
+def _put(client: Elasticsearch, name: str, body: dict[str, Any], may_fail: bool) -> bool:
+    found = client.options(ignore_status=404).indices.get_index_template(name=name).body
+    installed = [row["index_template"] for row in found.get("index_templates", ())]
+    if installed and installed[0].get("version", 0) > VERSION:
+        log.info("index template %s is of a newer version: left as it is", name)
+        return True
+    try:
+        client.options(ignore_status=()).indices.put_index_template(name=name, **_arguments(body))
+    except ApiError as error:
+        if may_fail and error.status_code == 400 and _lacks_a_part(error):
+            return False
+        raise
+    log.debug("index template %s is in place", name)
+    return True
+
+
+def _lacks_a_part(error: ApiError) -> bool:
+    reason = cause(error.body)[1]
+    return any(each in reason for each in ("match_only_text", "char_group", ANALYZER))
+
+
+def _arguments(body: dict[str, Any]) -> dict[str, Any]:
+    return {("meta" if name == "_meta" else name): value for name, value in body.items()}
