@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = ("shipper", "indexer", "exporters")
-WIRING = ("cli*.py", "up.py", "audit*.py")
+WIRING = ("cli*.py", "up.py", "apart.py", "audit*.py")
 
 
 def imported(path: Path) -> set[str]:

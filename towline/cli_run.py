@@ -72,32 +72,59 @@ def up(**values: Any) -> None:
 
 
 @click.command(short_help="Read logs, publish them to a queue.")
-@options(QUEUE, STATE, LISTEN, *READING, LOG_LEVEL)
-def ship(queue: str | None, **values: Any) -> None:
+@options(QUEUE, DATA, STATE, LISTEN, *READING, LOG_LEVEL)
+def ship(queue: str | None, data: Path | None, state: Path | None, **values: Any) -> None:
     """Read the logs of all containers here and publish them to a queue (one per node).
 
-    The queue is what connects it with `towline index`. This version has only the queue inside `towline up`.
+    \b
+    towline ship --queue amqp://towline@broker/
+    TOWLINE_QUEUE_FILE=/run/secrets/queue towline ship
+
+    While the queue is away, lines wait in their logs, or in the spool where they may vanish. `towline index` takes them
+    from the queue.
     """
-    raise _alone("ship", queue)
+    logs.configure(values["log_level"])
+    from shipper.ship import ShipSettings
+    from towline.apart import ship as run
+
+    folder = state or (data or config.default_data()) / "state"
+    reading = {setting.parameter: values[setting.parameter] for setting in READING}
+    run(_broker("ship", queue), values["listen"], ShipSettings(state=folder, **reading))
 
 
 @click.command(short_help="Take lines from a queue, put them into a store.")
-@options(QUEUE, STORE, LISTEN, *KEEPING, LOG_LEVEL)
-def index(queue: str | None, **values: Any) -> None:
-    """Take lines from a queue and put them into a store (as many as needed).
+@options(QUEUE, STORE, DATA, LISTEN, MEMORY, *KEEPING, LOG_LEVEL)
+def index(queue: str | None, store: str | None, data: Path | None, **values: Any) -> None:
+    """Take lines from a queue and put them into a store (as many as needed, anywhere).
 
-    The queue is what connects it with `towline ship`. This version has only the queue inside `towline up`.
+    \b
+    towline index --queue amqp://towline@broker/ --store https://elasticsearch:9200
+    TOWLINE_QUEUE_FILE=/run/secrets/queue TOWLINE_STORE_FILE=/run/secrets/store towline index
     """
-    raise _alone("index", queue)
+    logs.configure(values["log_level"])
+    from towline.apart import IndexSettings
+    from towline.apart import index as run
+    from towline.stores import Retention
+
+    run(
+        IndexSettings(
+            queue=_broker("index", queue),
+            store=store or config.secret(STORE) or store_url(data),
+            listen=values["listen"],
+            retention=Retention(age=values["keep_age"], size=values["keep_size"]),
+            memory=values["memory"],
+        )
+    )
 
 
-def _alone(command: str, queue: str | None) -> UsageError:
-    url = config.masked(QUEUE, queue or "")
-    if queue is None:
-        return UsageError(f"{command} needs --queue amqp://HOST, which comes with the next version; use `towline up`")
-    if urlsplit(queue).scheme == "memory":
-        return UsageError(f"{command} --queue {url}: a memory queue lives inside one process; use `towline up`")
-    return UsageError(f"{command} --queue {url}: this version has no such queue (next: amqp://); use `towline up`")
+def _broker(command: str, given: str | None) -> str:
+    """The URL of a queue that two processes can share."""
+    url = given or config.secret(QUEUE)
+    if not url:
+        raise UsageError(f"{command} needs --queue amqp://HOST (or {QUEUE.variable}, {QUEUE.variable}_FILE)")
+    if urlsplit(url).scheme == "memory":
+        raise UsageError(f"{command} --queue {url}: a memory queue lives inside one process; use `towline up`")
+    return url
 
 
 @click.command(short_help="Prepare a store.")
