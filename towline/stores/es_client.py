@@ -1,13 +1,16 @@
 """A client for an address: one that sends ready-made bodies, and does not parse what is clean."""
 
+import logging
 from typing import Any
 
-from elastic_transport import OrjsonSerializer
+from elastic_transport import NdjsonSerializer, OrjsonSerializer
 from elasticsearch import Elasticsearch
 
 from towline.errors import StoreUnavailable, UsageError
 from towline.stores.es_address import Address
 from towline.stores.es_errors import translated
+
+log = logging.getLogger(__name__)
 
 OLDEST, NEWEST = (8, 19), (9, 999)
 _CLEAN = b'{"errors":false'
@@ -24,8 +27,17 @@ class BulkAwareSerializer(OrjsonSerializer):
         return super().loads(data)
 
 
+class ReadyMadeSerializer(NdjsonSerializer):
+    """Bulk bodies are ready as they are: bytes, or something that gives bytes piece by piece."""
+
+    def dumps(self, data: Any) -> Any:
+        return data
+
+
 def connect(address: Address) -> Elasticsearch:
     """A client; nothing is sent yet. Raises UsageError where certificates or keys are of no use."""
+    if log.getEffectiveLevel() > logging.DEBUG:  # it tells of each request, and of each failure that we tell of
+        logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     options: dict[str, Any] = {}
     if address.user:
         options["basic_auth"] = (address.user, address.password)
@@ -38,11 +50,12 @@ def connect(address: Address) -> Elasticsearch:
         files = {"ca_certs": address.ca, "client_cert": address.certificate, "client_key": address.key}
         options |= {name: str(path) for name, path in files.items() if path}
     json = BulkAwareSerializer()
+    serializers = {"application/json": json, _TYPE: json, "application/x-ndjson": ReadyMadeSerializer()}
     try:
         return Elasticsearch(
             list(address.hosts), request_timeout=address.timeout, max_retries=len(address.hosts) - 1,
             retry_on_timeout=False, retry_on_status=(), max_dead_node_backoff=5,
-            serializers={"application/json": json, _TYPE: json}, **options)  # fmt: skip
+            serializers=serializers, **options)  # fmt: skip
     except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
         raise UsageError(f"store {address.shown}: {error}; check TOWLINE_STORE_CA, _CERTIFICATE and _KEY") from error
 

@@ -69,7 +69,9 @@ def dead_letter_mapping() -> dict[str, Any]:
 def index_settings(layout: Layout) -> dict[str, Any]:
     replicas = {"index.auto_expand_replicas": "0-1"} if layout.replicas == "auto" else {
         "index.number_of_replicas": int(layout.replicas)}  # fmt: skip
-    mode = {"on": {"index.mode": "logsdb"}, "off": {"index.mode": "standard"}, "auto": {}}[layout.logsdb]
+    # Documents shall come back as they went in, whatever the licence lets logsdb do with them.
+    stored = {"index.mapping.source.mode": "stored"}
+    mode = {"on": {"index.mode": "logsdb", **stored}, "off": {"index.mode": "standard"}, "auto": stored}[layout.logsdb]
     refresh = "1s" if layout.refresh == "now" else layout.refresh
     return {"index.number_of_shards": layout.shards, "index.refresh_interval": refresh,
             "index.codec": "best_compression", **replicas, **mode}  # fmt: skip

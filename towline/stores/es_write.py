@@ -15,7 +15,7 @@ from towline.errors import StoreUnavailable
 from towline.stores import Verdict
 from towline.stores.es_address import Address
 from towline.stores.es_ask import NDJSON
-from towline.stores.es_bulk import AGAIN, DONE, NEVER, REPEATED, Part, Tally, bodies, fate, parts_of, sound
+from towline.stores.es_bulk import AGAIN, DONE, NEVER, REPEATED, Body, Part, Tally, bodies, fate, parts_of, sound
 from towline.stores.es_errors import advice, cause, told, translated
 from towline.stores.es_indices import Generation, generation, known, suspects
 from towline.stores.es_letters import bury
@@ -95,10 +95,11 @@ class Writer:
         group = self._unseen(group, indices, tally)
         if not group:
             return [], StoreUnavailable("")
+        body = Body(group)
         try:
             answer = self._client.perform_request(
-                "POST", self._path, params=self._params, headers={**NDJSON, "x-opaque-id": self._name},
-                body=b"".join([part.body() for part in group])).body  # fmt: skip
+                "POST", self._path, params=self._params, body=body,
+                headers={**NDJSON, "x-opaque-id": self._name, "content-length": str(body.length)}).body  # fmt: skip
         except ApiError as error:
             if error.status_code == 413:
                 self._halve(group, tally, groups)
