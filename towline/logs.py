@@ -28,7 +28,7 @@ def configure(level: str, stream: IO[str] | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for chatty in ("docker", "urllib3", "werkzeug"):
-        logging.getLogger(chatty).setLevel(max(logging.INFO, root.level))
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     logging.raiseExceptions = False  # a closed stderr must not stop the flow
 
 
