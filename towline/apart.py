@@ -36,11 +36,11 @@ def ship(queue_url: str, listen: tuple[str, int], settings: ShipSettings) -> Non
     """
     probe(listen)
     make_folder(settings.state, "--state")
-    log.info("towline %s ships", __version__, extra={"queue": masked(QUEUE, queue_url), "state": settings.state})
     with ExitStack() as parts:
         queue = open_queue(queue_url, max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
         parts.callback(queue.close)
         shipper = Shipper(queue, settings)
+        log.info("towline %s ships", __version__, extra={"queue": masked(QUEUE, queue_url), "state": settings.state})
         problems = {"shipper": lambda: shipper.problem, "queue": health.of_check(queue.check)}
         _run({"shipper": shipper, "http": _server(listen, problems)})
 
@@ -51,13 +51,13 @@ def index(settings: IndexSettings) -> None:
     Raises TowlineError where it can't start or one of the parts can't go on.
     """
     probe(settings.listen)
-    shown = {"queue": masked(QUEUE, settings.queue), "store": masked(STORE, settings.store)}
-    log.info("towline %s indexes", __version__, extra=shown)
     with ExitStack() as parts:
-        store = open_store(settings.store, retention=settings.retention)
-        parts.callback(store.close)
         queue = open_queue(settings.queue, max_bytes=settings.memory)
         parts.callback(queue.close)
+        store = open_store(settings.store, retention=settings.retention)
+        parts.callback(store.close)
+        shown = {"queue": masked(QUEUE, settings.queue), "store": masked(STORE, settings.store)}
+        log.info("towline %s indexes", __version__, extra=shown)
         indexer = Indexer(queue, store)
         problems = {
             "indexer": lambda: indexer.problem,
