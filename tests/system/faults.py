@@ -1,0 +1,156 @@
+"""Faults that may hit a running pipeline, by name: each does its harm, waits, and repairs it again.
+
+All of them need a pipeline whose indexer goes through the proxy.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import proxy
+from pipeline import STOPPED, Pipeline, stopped
+
+Fault = Callable[[Pipeline], None]
+
+
+def kill_shipper(pipeline: Pipeline) -> None:
+    for _ in range(3):
+        pipeline.shipper.kill()
+        pipeline.shipper.start()
+        pipeline.hold(0.3)
+
+
+def kill_indexer(pipeline: Pipeline) -> None:
+    for _ in range(3):
+        pipeline.indexer.kill()
+        pipeline.indexer.start()
+        pipeline.hold(0.3)
+
+
+def kill_broker(pipeline: Pipeline) -> None:
+    pipeline.broker.kill()
+    pipeline.broker.start()
+
+
+def kill_elasticsearch(pipeline: Pipeline) -> None:
+    """Away for as long as it takes to start, at least."""
+    pipeline.elastic.kill()
+    pipeline.hold(1)
+    pipeline.elastic.start()
+
+
+def pausing(pid: Callable[[Pipeline], int]) -> Fault:
+    def pause(pipeline: Pipeline) -> None:
+        with stopped(pid(pipeline)):
+            pipeline.hold(STOPPED)
+
+    return pause
+
+
+def restart_broker(pipeline: Pipeline) -> None:
+    pipeline.broker.stop()
+    pipeline.broker.start()
+
+
+def memory_alarm(pipeline: Pipeline) -> None:
+    pipeline.broker.ctl("set_vm_memory_high_watermark", "0.000001")
+    try:
+        pipeline.hold(4)
+    finally:
+        pipeline.broker.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+def close_connections(pipeline: Pipeline) -> None:
+    for _ in range(2):
+        pipeline.broker.ctl("close_all_connections", "the test says so")
+        pipeline.hold(1)
+
+
+@contextlib.contextmanager
+def queue_emptied(pipeline: Pipeline) -> Iterator[None]:
+    """The publisher stands still, and all that it has published is stored."""
+    with stopped(pipeline.shipper.pid):
+        for _ in range(60):
+            pipeline.hold(0.2)
+            rows = pipeline.broker.ctl("list_queues", "name", "messages").splitlines()
+            if f"{pipeline.name}.logs\t0" in rows:
+                break
+        yield
+
+
+def delete_queue(pipeline: Pipeline) -> None:
+    """Containers write on, but what the broker had confirmed is out of it: that would be lost with any queue."""
+    with queue_emptied(pipeline):
+        pipeline.broker.ctl("delete_queue", f"{pipeline.name}.logs")
+
+
+def close_index(pipeline: Pipeline) -> None:
+    newest = backing(pipeline)[-1]
+    pipeline.elastic.ask("POST", f"/{newest}/_close")
+    pipeline.hold(4)
+    pipeline.elastic.ask("POST", f"/{newest}/_open")
+
+
+def flood_stage(pipeline: Pipeline) -> None:
+    """What the server does to an index when its disk is nearly full."""
+    block = "index.blocks.read_only_allow_delete"
+    pipeline.elastic.ask("PUT", f"/{pipeline.stream}/_settings", {block: True})
+    pipeline.hold(4)
+    pipeline.elastic.ask("PUT", f"/{pipeline.stream}/_settings", {block: None})
+
+
+def rollover(pipeline: Pipeline) -> None:
+    for _ in range(3):
+        pipeline.elastic.ask("POST", f"/{pipeline.stream}/_rollover")
+        pipeline.hold(0.5)
+
+
+def rollover_in_doubt(pipeline: Pipeline) -> None:
+    """Requests are carried out and nobody hears of it; then the data stream rolls over, and they are sent again."""
+    for rule in (proxy.cut_after, proxy.cut_half, proxy.busy_in_parts):
+        with pipeline.proxy.ruling(rule):
+            pipeline.hold(1.5)
+            pipeline.elastic.ask("POST", f"/{pipeline.stream}/_rollover")
+
+
+def backing(pipeline: Pipeline) -> list[str]:
+    told = pipeline.elastic.ask("GET", f"/_data_stream/{pipeline.stream}")
+    return [index["index_name"] for index in told["data_streams"][0]["indices"]]
+
+
+def ruled(*rules: proxy.Rule) -> Fault:
+    """Elasticsearch, as the indexer sees it, follows each of the rules for a while."""
+
+    def fault(pipeline: Pipeline) -> None:
+        before = pipeline.proxy.ruled
+        for rule in rules:
+            with pipeline.proxy.ruling(rule):
+                pipeline.hold(4 / len(rules))
+        assert pipeline.proxy.ruled > before, "no request met the rule"
+
+    return fault
+
+
+BUSY = proxy.refuse(429, "es_rejected_execution_exception")
+
+FAULTS: dict[str, Fault] = {
+    "shipper killed (-9) 3 times": kill_shipper,
+    "indexer killed (-9) 3 times": kill_indexer,
+    "broker killed (-9)": kill_broker,
+    "Elasticsearch killed (-9), away for its start": kill_elasticsearch,
+    "shipper stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.shipper.pid),
+    "indexer stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.indexer.pid),
+    "broker stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.broker.pid),
+    "Elasticsearch stopped (SIGSTOP)": pausing(lambda pipeline: pipeline.elastic.pid),
+    "broker restarted in order": restart_broker,
+    "memory alarm": memory_alarm,
+    "connections closed by the broker's management": close_connections,
+    "queue deleted": delete_queue,
+    "index closed, then opened": close_index,
+    "flood stage (write block), then freed": flood_stage,
+    "rollover 3 times": rollover,
+    "rollover during retries of unknown outcome": rollover_in_doubt,
+    "429 storm, whole requests and single lines": ruled(BUSY, proxy.busy_in_parts),
+    "503 storm": ruled(proxy.refuse(503, "unavailable_shards_exception")),
+    "connection cut, request carried out or not": ruled(proxy.cut_after, proxy.cut_before, proxy.cut_half),
+    "413 for requests over 20 kB": ruled(proxy.at_most(20_000)),
+}
