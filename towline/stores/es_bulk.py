@@ -91,6 +91,12 @@ class Tally:
     def add_duplicate(self, part: Part, count: int) -> None:
         self.duplicate[part.place] = self.duplicate.get(part.place, 0) + count
 
+    def found_twice(self, part: Part, count: int) -> None:
+        """Of the part's lines so many were not news after all."""
+        moved = min(count, self.stored.get(part.place, 0))
+        self.add_stored(part, -moved)
+        self.add_duplicate(part, moved)
+
     def reject(self, part: Part, position: int, reason: str) -> None:
         identity, original = part.line(position)
         self.rejected.setdefault(part.place, []).append(Rejected(identity, reason, original))

@@ -4,6 +4,7 @@ A `create` is refused where its `_id` exists, but only by the index that takes t
 would be stored again. So a line that may have been written before the current index was made is looked for first.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -44,11 +45,14 @@ def _number(index: Index) -> tuple[int, int, str]:
     return int(number) if number.isdecimal() else 0, index.created, index.name
 
 
-def suspects(indices: Generation, first: str, doubt: str | None) -> list[str]:
-    """The older indices that may hold a line of this time. `doubt`: the index that took writes when one of unknown
-    outcome was sent, if any: it and those after it are suspects whatever the time."""
+def suspects(indices: Generation, first: str, last: str, doubt: str | None) -> list[str]:
+    """The older indices that may hold a line of this span of time; all of them where its clock is ahead of ours.
+
+    `doubt`: the index that took writes when one of unknown outcome was sent, if any: it and those after it are
+    suspects whatever the time.
+    """
     found = []
-    doubted = False
+    doubted = last > format_time(time.time_ns())
     for index, following in pairwise(indices):
         doubted = doubted or index.name == doubt
         if doubted or first < format_time(following.created + int(MARGIN * 1e9)):

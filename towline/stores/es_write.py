@@ -14,7 +14,7 @@ from towline.batch import Batch
 from towline.errors import StoreUnavailable
 from towline.stores import Verdict
 from towline.stores.es_address import Address
-from towline.stores.es_ask import NDJSON
+from towline.stores.es_ask import JSON, NDJSON
 from towline.stores.es_bulk import AGAIN, DONE, NEVER, REPEATED, Body, Part, Tally, bodies, fate, parts_of, sound
 from towline.stores.es_errors import advice, cause, told, translated
 from towline.stores.es_indices import Generation, generation, known, suspects
@@ -73,13 +73,15 @@ class Writer:
         while groups:
             group = groups.popleft()
             try:
-                again, reason = self._send(group, tally, groups)
+                indices = self._current()
+                group = self._unseen(group, indices, tally)
+                again, reason = self._send(group, indices, tally, groups) if group else ([], None)
             except (TransportError, ApiError) as error:
                 if not _passing(error):
                     raise
                 self._unknown(error)
                 again, reason = group, told(error, self._address.shown)
-            if not again:
+            if not again or reason is None:
                 deadline, delay = self._clock() + self._patience, FIRST_DELAY
                 continue
             groups.appendleft(again)
@@ -88,13 +90,9 @@ class Writer:
             delay = min(2 * delay, LONGEST_DELAY)
 
     def _send(
-        self, group: list[Part], tally: Tally, groups: deque[list[Part]]
-    ) -> tuple[list[Part], StoreUnavailable | Exception]:
+        self, group: list[Part], indices: Generation, tally: Tally, groups: deque[list[Part]]
+    ) -> tuple[list[Part], Exception | None]:
         """Send once; what is to be sent again, and why. What the server finds too much is put back in halves."""
-        indices = self._current()
-        group = self._unseen(group, indices, tally)
-        if not group:
-            return [], StoreUnavailable("")
         body = Body(group)
         try:
             answer = self._client.perform_request(
@@ -103,24 +101,28 @@ class Writer:
         except ApiError as error:
             if error.status_code == 413:
                 self._halve(group, tally, groups)
-                return [], error
+                return [], None
             if error.status_code == 400:
                 self._sift(group, tally, groups, error)
-                return [], error
+                return [], None
             raise
         after = generation(self._client, self._stream)
         rolled = bool(indices) and indices[-1:] != after[-1:]
         self._indices = after
         again: list[Part] = []
-        reason: StoreUnavailable | None = None
+        reason: Exception | None = None
         if not answer["errors"]:
             for part in group:
                 tally.add_stored(part, part.count)
         else:
             again, reason = self._judge(group, answer["items"], tally)
         if rolled:
-            self._undouble(group, indices, after, tally)
-        return again, reason or StoreUnavailable("")
+            try:
+                self._undouble(group, indices, after, tally)
+            except (TransportError, ApiError) as error:
+                self._unknown(error)  # these lines are in the tally: let the whole write be made again
+                raise told(error, self._address.shown) from error
+        return again, reason
 
     def _current(self) -> Generation:
         if self._unfinished:
@@ -133,27 +135,28 @@ class Writer:
         """The group without the lines that an older index holds."""
         if len(indices) < 2:
             return group
+        duplicates: list[Part] = []
         for index in sorted({name for part in group for name in self._suspects(part, indices)}):
             asked = [part for part in group if index in self._suspects(part, indices)]
-            others = [part for part in group if index not in self._suspects(part, indices)]
-            kept = []
+            group = [part for part in group if index not in self._suspects(part, indices)]
             for part, found in zip(asked, known(self._client, index, asked), strict=True):
                 if any(found):
-                    tally.add_duplicate(part, sum(found))
+                    duplicates.append(part.only([at for at, there in enumerate(found) if there]))
                     part = part.only([at for at, there in enumerate(found) if not there])
-                kept += [part] if part.count else []
-            group = others + kept
+                group += [part] if part.count else []
+        for part in duplicates:  # only now, since a look-up that fails is made again as a whole
+            tally.add_duplicate(part, part.count)
         return group
 
     def _suspects(self, part: Part, indices: Generation) -> list[str]:
-        return suspects(indices, part.section.first, self._doubt)
+        return suspects(indices, part.section.first, part.section.last, self._doubt)
 
     def _judge(self, group: list[Part], items: list[dict[str, dict[str, object]]], tally: Tally) -> tuple[
-        list[Part], StoreUnavailable | None
+        list[Part], Exception | None
     ]:  # fmt: skip
         """Note the fate of each line; what is to be sent again, and why."""
         again: list[Part] = []
-        reason: StoreUnavailable | None = None
+        reason: Exception | None = None
         start = 0
         for part in group:
             rows = [next(iter(item.values())) for item in items[start : start + part.count]]
@@ -216,7 +219,9 @@ class Writer:
 
     def _tasks(self) -> bool:
         try:
-            answer = self._client.tasks.list(actions="indices:data/write/bulk", detailed=False, group_by="none").body
+            answer = self._client.perform_request(
+                "GET", "/_tasks", headers={"accept": JSON["accept"]},
+                params={"actions": "indices:data/write/bulk*", "group_by": "none"}).body  # fmt: skip
         except ApiError as error:
             if error.status_code in (400, 403, 404, 405):
                 return False  # not ours to see: what is left is the look-up
@@ -232,14 +237,16 @@ class Writer:
                 twice = [at for at, both in enumerate(zip(new, old, strict=True)) if all(both)]
                 if twice:
                     self._remove(newest, part.only(twice))
-                    tally.add_stored(part, -len(twice))
-                    tally.add_duplicate(part, len(twice))
+                    tally.found_twice(part, len(twice))
                 for at in twice:
                     new[at] = False
 
     def _remove(self, index: str, part: Part) -> None:
         rows = b"".join([b'{"delete":{"_id":"%b"}}\n' % identity for identity in part.identities()])
-        self._client.perform_request("POST", f"/{index}/_bulk", headers=NDJSON, body=rows)
+        params = {name: value for name, value in self._params.items() if name == "refresh"}
+        answer = self._client.perform_request("POST", f"/{index}/_bulk", params=params, headers=NDJSON, body=rows).body
+        if answer["errors"]:
+            raise StoreUnavailable(f"store {self._address.shown}: what a rollover has doubled can't be removed")
 
 
 def _reason(row: dict[str, object]) -> str:
