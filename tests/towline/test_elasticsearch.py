@@ -262,6 +262,7 @@ def test_follow_goes_on_in_the_index_after_a_rollover(store: ElasticsearchStore)
 def test_a_template_of_a_newer_version_is_left_alone(store: ElasticsearchStore) -> None:
     url = f"{SERVER}/_index_template/towline-logs-docker-{NAMESPACE}"
     mine = requests.get(url, timeout=60).json()["index_templates"][0]["index_template"]
+    mine = {name: value for name, value in mine.items() if "_date" not in name}
     requests.put(url, json={**mine, "version": 99}, timeout=60).raise_for_status()
     open_store(f"{SERVER}/{OPTIONS}").close()
     assert requests.get(url, timeout=60).json()["index_templates"][0]["index_template"]["version"] == 99

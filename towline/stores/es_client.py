@@ -23,7 +23,7 @@ class BulkAwareSerializer(OrjsonSerializer):
 
     def loads(self, data: bytes) -> Any:
         if data.startswith(_CLEAN) and _ASIDE not in data:
-            return {"errors": False}
+            return {"errors": False}  # without "items"
         return super().loads(data)
 
 

@@ -35,10 +35,10 @@ def translated(shown: str) -> Iterator[None]:
 
 def told(error: Exception, shown: str) -> TowlineError:
     """The error as it is told to a person."""
+    if isinstance(error, UnsupportedProductError):  # an ApiError, too
+        return StoreUnavailable(f"store {shown}: what answers there is no Elasticsearch; check host and port")
     if isinstance(error, ApiError):
         return _answered(error, shown)
-    if isinstance(error, UnsupportedProductError):
-        return StoreUnavailable(f"store {shown}: what answers there is no Elasticsearch; check host and port")
     if isinstance(error, TlsError):
         return StoreUnavailable(f"store {shown}: TLS: {_short(error)}; check the host name, or set TOWLINE_STORE_CA")
     if isinstance(error, ConnectionTimeout):

@@ -111,7 +111,7 @@ class Writer:
         self._indices = after
         again: list[Part] = []
         reason: Exception | None = None
-        if not answer["errors"]:
+        if "items" not in answer:
             for part in group:
                 tally.add_stored(part, part.count)
         else:
