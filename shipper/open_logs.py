@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 OPEN_PER_TURN = 10
 
-Open = Callable[[str, Path | None, bool], Source]
-"""Open a container's log: id, where its json-file would be, whether it has just started."""
+Open = Callable[[str, Path | None, Row | None, bool], Source]
+"""Open a container's log: id, where its json-file would be, its checkpoint, whether it has just started."""
 
 
 @dataclass
@@ -44,6 +44,7 @@ class OpenLogs:
         self._wake = wake
         self._tails: dict[str, Tail] = {}
         self._containers: dict[str, Container] = {}
+        self._running: set[str] = set()
         self._found: dict[str, _Found] = {}
         self._inbox: deque[Callable[[], None]] = deque()
 
@@ -52,8 +53,9 @@ class OpenLogs:
     def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None, fresh: bool) -> None:
         """Open a fresh log before anything else: it may be gone soon, and an open one outlives its container."""
         if fresh:
-            source = self._open(container_id, log_path, True)
-            self._tell(lambda: self._add(container_id, source))
+            row = self._rows.get(container_id)
+            source = self._open(container_id, log_path, row, True)
+            self._tell(lambda: self._add(container_id, source, row))
         else:
             self._tell(lambda: self._found.update({container_id: _Found(log_path)}))
 
@@ -88,11 +90,19 @@ class OpenLogs:
             self._inbox.popleft()()
         for container_id in [*self._found][:OPEN_PER_TURN]:
             found = self._found.pop(container_id)
-            source = self._open(container_id, found.log_path, False)
-            if not found.running:
-                source.stopped()
-            self._add(container_id, source)
+            self._open_now(container_id, found.log_path, found.running)
         return bool(self._found)
+
+    def read_again(self) -> None:
+        """Read every log from its start: lines that were stored are lost. Those that are there are recognised."""
+        self._rows.clear()
+        for container_id, container in self._containers.items():
+            tail = self._tails.get(container_id)
+            if tail is not None and tail.removed:
+                continue  # only its open log is left, and it goes on
+            if tail is not None:
+                self._drop(tail)
+            self._found[container_id] = _Found(container.log_path, container_id in self._running)
 
     def vanishing(self) -> list[Tail]:
         """Tails of removed containers that are not read to their end: only the open log still holds their lines."""
@@ -103,19 +113,29 @@ class OpenLogs:
         if tail.source.refused:
             metrics.UNREADABLE.labels(tail.source.refused.split(":")[0]).inc()
             log.warning("log can't be read: container=%s reason=%s", tail.id[:12], tail.source.refused)
-        tail.source.close()
-        del self._tails[tail.id]
-        metrics.CONTAINERS.labels(tail.source.kind).dec()
+        self._drop(tail)
 
     def close_all(self) -> None:
         for tail in self._tails.values():
             tail.source.close()
 
-    def _add(self, container_id: str, source: Source) -> None:
+    def _drop(self, tail: Tail) -> None:
+        tail.source.close()
+        del self._tails[tail.id]
+        metrics.CONTAINERS.labels(tail.source.kind).dec()
+
+    def _open_now(self, container_id: str, log_path: Path | None, running: bool) -> None:
+        row = self._rows.get(container_id)
+        source = self._open(container_id, log_path, row, False)
+        if not running:
+            source.stopped()
+        self._add(container_id, source, row)
+
+    def _add(self, container_id: str, source: Source, row: Row | None) -> None:
         if container_id in self._tails:
             source.close()
             return
-        tail = Tail(container_id, source, self._rows.get(container_id), self._max_line)
+        tail = Tail(container_id, source, row, self._max_line)
         self._tails[container_id] = tail
         metrics.CONTAINERS.labels(source.kind).inc()
         if container_id in self._containers:
@@ -124,14 +144,18 @@ class OpenLogs:
 
     def _describe(self, container: Container) -> None:
         self._containers[container.id] = container
+        (self._running.add if container.running else self._running.discard)(container.id)
         tail = self._tails.get(container.id)
         if tail is not None:
             tail.origin = container.origin
             tail.source.tty = container.tty
+            # What is removed at its end can't be asked again: there the follower is all there is.
+            tail.source.rotates = container.rotates and not container.auto_remove
             tail.urgent = tail.source.kind == "api" or container.rotates or container.auto_remove
             self._schedule.soon(tail)
 
     def _stop(self, container_id: str) -> None:
+        self._running.discard(container_id)
         tail = self._tails.get(container_id)
         if tail is not None:
             tail.source.stopped()
@@ -141,6 +165,7 @@ class OpenLogs:
             self._found[container_id] = _Found(found.log_path, running=False)  # now the last in turn
 
     def _start(self, container_id: str) -> None:
+        self._running.add(container_id)
         tail = self._tails.get(container_id)
         if tail is not None:
             tail.source.started()
@@ -148,7 +173,7 @@ class OpenLogs:
         elif container_id in self._found:
             self._found[container_id].running = True
         elif container_id in self._containers:
-            self._add(container_id, self._open(container_id, self._containers[container_id].log_path, False))
+            self._open_now(container_id, self._containers[container_id].log_path, running=True)
 
     def _remove(self, container_id: str) -> None:
         self._stop(container_id)

@@ -8,12 +8,14 @@ import logging
 import resource
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from shipper.checkpoint import Checkpoints
 from shipper.engine import Engine
 from shipper.filters import Filters, own_containers
+from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
 from shipper.outbox import Outbox
 from shipper.schedule import TICK, Schedule
@@ -51,8 +53,8 @@ class ShipSettings:
 class Shipper:
     """Runs until `stop`, whatever the engine and the queue do."""
 
-    def __init__(self, queue: Queue, settings: ShipSettings, *, again: bool = False) -> None:
-        """`again`: read all logs from their start, since something stored was lost; what is there is recognised.
+    def __init__(self, queue: Queue, settings: ShipSettings, lost: Callable[[], int] = lambda: 0) -> None:
+        """`lost`: how often lines that had been stored were lost, ever (shipper.losses).
 
         Raises TowlineError where the state folder or a setting can't be used.
         """
@@ -60,10 +62,7 @@ class Shipper:
         self._spool = Spool(settings.state / "spool", settings.spool)
         self._checkpoints = Checkpoints(settings.state / "checkpoints.json")
         self._rows: dict[str, Row] = usable(self._checkpoints.load())
-        if again or self._spool.damaged:
-            log.warning("reading all logs again from their start: what the damage took may still be there")
-            self._rows.clear()
-            self._checkpoints.save(self._rows)
+        self._losses = Losses(settings.state / "losses", lost, lambda: self._spool.damaged)
         self._wake = threading.Event()
         self._outbox = Outbox(queue, self._spool, settings.memory, settings.node or "", self._wake.set)
         self._schedule = Schedule()
@@ -81,6 +80,7 @@ class Shipper:
         watching.start()
         while not self._stopping.is_set():
             self._wake.clear()
+            self._look_for_losses()
             self._wake.wait(self._round(time.monotonic()))
         self._watcher.stop()
         self._hand_over()
@@ -98,8 +98,7 @@ class Shipper:
         """Why lines don't flow as they should, "" where they do."""
         return self._watcher.problem or self._outbox.problem
 
-    def _open(self, container_id: str, log_path: Path | None, fresh: bool) -> Source:
-        row = self._rows.get(container_id)
+    def _open(self, container_id: str, log_path: Path | None, row: Row | None, fresh: bool) -> Source:
         position = resume(row)[0] if row else None
         kind, engine = self._settings.source, self._settings.engine
         return open_source(kind, engine, container_id, log_path, position, running=True, fresh=fresh)
@@ -114,6 +113,13 @@ class Shipper:
         self._publish(now)
         wait = self._schedule.wait(time.monotonic())
         return max(TICK, wait) if not self._outbox.room else min(TICK, wait) if more else wait
+
+    def _look_for_losses(self) -> None:
+        if self._losses.new():
+            log.warning("reading all logs again from their start: what the damage took may still be there")
+            self._logs.read_again()
+            if self._checkpoints.save(self._rows):
+                self._losses.dealt_with()
 
     def _read(self, tail: Tail, now: float) -> None:
         """Let `tail` read once, and say when it comes again."""
@@ -142,7 +148,7 @@ class Shipper:
         """Move checkpoints over what is safe, and save them now and then."""
         for tail in self._outbox.settle(now):
             row = tail.settle()
-            if row is not None:
+            if row is not None and tail in self._logs:
                 self._rows[tail.id] = row
                 self._unsaved = True
         if self._unsaved and now - self._saved >= SAVE_EVERY:

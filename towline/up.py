@@ -1,7 +1,7 @@
 """Everything in one process: shipper, memory queue, indexer, SQLite store, HTTP. The same parts that run apart."""
 
 import logging
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from indexer.index import Indexer
@@ -73,7 +73,7 @@ def _check_token(settings: UpSettings) -> None:
 
 def _actors(settings: UpSettings, queue: Queue, store: Store) -> dict[str, Actor]:
     """In the order of stopping: what the shipper still hands over, the indexer still stores."""
-    shipper = _shipper(settings, queue, store)
+    shipper = Shipper(queue, settings.ship, lost=lambda: store.damaged)
     indexer = Indexer(queue, store)
     problems = {
         "shipper": lambda: shipper.problem,
@@ -86,14 +86,3 @@ def _actors(settings: UpSettings, queue: Queue, store: Store) -> dict[str, Actor
     server = HttpServer(site, settings.listen, tails)
     log.info("listening", extra={"url": server.url})
     return {"shipper": shipper, "indexer": indexer, "http": server}
-
-
-def _shipper(settings: UpSettings, queue: Queue, store: Store) -> Shipper:
-    """One that reads all logs again where the store has lost lines since the last start."""
-    note = settings.ship.state / "store-damage"
-    known = note.read_text() if note.exists() else "0"
-    shipper = Shipper(queue, settings.ship, again=known != str(store.damaged))
-    if known != str(store.damaged):
-        with suppress(OSError):  # then they are read once more at the next start
-            note.write_text(str(store.damaged))
-    return shipper

@@ -13,6 +13,8 @@ class Source(Protocol):
 
     tty: bool | None
     """Whether the container has a terminal; None: not known yet."""
+    rotates: bool
+    """Whether old lines of the log may vanish while it is read."""
     kind: str
     """"file" or "api"."""
     eager: bool

@@ -97,6 +97,7 @@ class ApiSource:
         self._engine = endpoint(engine_url)
         self._container = container_id
         self.tty = tty
+        self.rotates = False
         self._clocks = clocks
         self._running = running
         self._runs = Runs(position)
@@ -227,7 +228,8 @@ class ApiSource:
         return request(self._container, **query)
 
     def _tail_is_safe(self) -> bool:
-        return self._step is Step.TAIL and self._tail <= 2 * FEW and not self._doubted
+        most = FIRST_TAIL if self.rotates else 2 * FEW
+        return self._step is Step.TAIL and self._tail <= most and not self._doubted
 
     def _go(self, step: Step, tail: int = FIRST_TAIL) -> None:
         """Ask this next, at once."""
@@ -262,8 +264,20 @@ class ApiSource:
         if paused and full and self._following and self._running:
             self._go(Step.TAIL)  # the engine waited for us, and may have skipped files meanwhile
             return None
+        waits = full and self.rotates and self._is_live()
         self.eager = full
-        return self._cut(data)
+        entries = self._cut(data)
+        if waits and self._connection:
+            # The engine waits for us to take more. Should the log rotate twice until then, it skips whole files.
+            self._doubted = True
+            self._go(Step.TAIL)
+        return entries
+
+    def _is_live(self) -> bool:
+        """Whether a follower has given what was there before it, so that a full socket means that we lag."""
+        if not self._following or self._overlap is None:
+            return self._following
+        return self._overlap.skipped + self._new >= self._tail
 
     def _cut(self, data: bytes) -> Entries | None:
         try:
@@ -391,8 +405,10 @@ class ApiSource:
     def _go_tail(self) -> None:
         """Catch up with what came meanwhile: about as much as the last tail brought, or less."""
         self._doubted = False
-        much = self._step is Step.TAIL and self._new >= FEW
-        self._go(Step.TAIL, (2 * self._new + 1 if much else 2 * FEW) if self._running else FIRST_TAIL)
+        few = FIRST_TAIL // 2 if self.rotates else FEW
+        much = self._step is Step.TAIL and self._new >= few
+        enough = FIRST_TAIL if self.rotates or not self._running else 2 * FEW
+        self._go(Step.TAIL, 4 * self._new + 1 if much and self._running else enough)
 
     def _not_found(self, overlap: Overlap) -> None:
         """The whole log was read; the position is not in it, and nothing there is certainly new."""

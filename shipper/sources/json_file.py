@@ -27,6 +27,7 @@ class JsonFileSource:
 
     kind = "file"
     problem = ""
+    rotates = False
     look_every = 0.2
     """Seconds between looks at the log's name while there is still something to read in the open files."""
 
