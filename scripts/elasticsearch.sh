@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A real Elasticsearch for tests and measurements, on loopback only: `scripts/elasticsearch.sh start|stop|url`.
+# A real Elasticsearch for tests and measurements, on loopback only: `scripts/elasticsearch.sh start|stop|url|folder`.
 # It is the integration-test distribution from Maven Central, unpacked once into a cache folder outside of the tree.
 #   TOWLINE_ES_PORT=9200      port; each port is an instance with data and log of its own
 #   TOWLINE_ES_VERSION=8.19.7 9.x wants a JDK of 21 or newer
 #   TOWLINE_ES_HEAP=512m      heap
 #   TOWLINE_ES_PASSWORD=      where set, security is on and this is the password of the user `elastic`
 #   TOWLINE_ES_SETTINGS=      more of elasticsearch.yml, `\n` between lines
+#   TOWLINE_ES_KEEP=          where set, data of an earlier run is kept; else it begins empty
 #   TOWLINE_ES_CACHE=         folder; default /var/cache/towline for root, else ~/.cache/towline
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -48,6 +49,7 @@ unpack() {
 }
 
 configure() {
+    [[ -n ${TOWLINE_ES_KEEP:-} ]] || rm -rf "$INSTANCE/data"
     mkdir -p "$INSTANCE"/{config,data,logs,tmp}
     cp -r "$HOME_OF_ES"/config/* "$INSTANCE/config/"
     cat >"$INSTANCE/config/elasticsearch.yml" <<YML
@@ -69,8 +71,10 @@ YML
 
 password() {
     rm -f "$INSTANCE/config/elasticsearch.keystore"
-    printf '%s' "$PASSWORD" | ES_JAVA_HOME=$(jdk_found) ES_PATH_CONF=$INSTANCE/config \
-        "$HOME_OF_ES/bin/elasticsearch-keystore" add -x -s bootstrap.password >/dev/null
+    local -x ES_JAVA_HOME ES_PATH_CONF=$INSTANCE/config
+    ES_JAVA_HOME=$(jdk_found)
+    "$HOME_OF_ES/bin/elasticsearch-keystore" create -s >/dev/null
+    printf '%s' "$PASSWORD" | "$HOME_OF_ES/bin/elasticsearch-keystore" add -x -s bootstrap.password >/dev/null
 }
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
@@ -112,5 +116,6 @@ case ${1:-start} in
     start) start ;;
     stop) stop ;;
     url) echo "http://127.0.0.1:$PORT" ;;
-    *) fail "unknown command '$1'; use start, stop or url" ;;
+    folder) echo "$INSTANCE" ;;
+    *) fail "unknown command '$1'; use start, stop, url or folder" ;;
 esac

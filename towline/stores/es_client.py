@@ -1,6 +1,7 @@
 """A client for an address: one that sends ready-made bodies, and does not parse what is clean."""
 
 import logging
+import ssl
 from typing import Any
 
 from elastic_transport import NdjsonSerializer, OrjsonSerializer
@@ -49,6 +50,7 @@ def connect(address: Address) -> Elasticsearch:
         options |= {"verify_certs": address.verify, "ssl_show_warn": False}
         files = {"ca_certs": address.ca, "client_cert": address.certificate, "client_key": address.key}
         options |= {name: str(path) for name, path in files.items() if path}
+        _try_files(address)
     json = BulkAwareSerializer()
     serializers = {"application/json": json, _TYPE: json, "application/x-ndjson": ReadyMadeSerializer()}
     try:
@@ -56,6 +58,18 @@ def connect(address: Address) -> Elasticsearch:
             list(address.hosts), request_timeout=address.timeout, max_retries=len(address.hosts) - 1,
             retry_on_timeout=False, retry_on_status=(), max_dead_node_backoff=5,
             serializers=serializers, **options)  # fmt: skip
+    except ValueError as error:
+        raise UsageError(f"store {address.shown}: {error}") from error
+
+
+def _try_files(address: Address) -> None:
+    """The client would complain of unusable files only when it connects, as if the server were at fault."""
+    context = ssl.create_default_context()
+    try:
+        if address.ca:
+            context.load_verify_locations(address.ca)
+        if address.certificate:
+            context.load_cert_chain(address.certificate, address.key, password="")
     except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
         raise UsageError(f"store {address.shown}: {error}; check TOWLINE_STORE_CA, _CERTIFICATE and _KEY") from error
 
