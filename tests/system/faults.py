@@ -84,7 +84,7 @@ def delete_queue(pipeline: Pipeline) -> None:
 
 
 def close_index(pipeline: Pipeline) -> None:
-    newest = backing(pipeline)[-1]
+    newest = pipeline.elastic.backing(pipeline.stream)[-1]
     pipeline.elastic.ask("POST", f"/{newest}/_close")
     pipeline.hold(4)
     pipeline.elastic.ask("POST", f"/{newest}/_open")
@@ -110,11 +110,6 @@ def rollover_in_doubt(pipeline: Pipeline) -> None:
         with pipeline.proxy.ruling(rule):
             pipeline.hold(1.5)
             pipeline.elastic.ask("POST", f"/{pipeline.stream}/_rollover")
-
-
-def backing(pipeline: Pipeline) -> list[str]:
-    told = pipeline.elastic.ask("GET", f"/_data_stream/{pipeline.stream}")
-    return [index["index_name"] for index in told["data_streams"][0]["indices"]]
 
 
 def ruled(*rules: proxy.Rule) -> Fault:
