@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -ra --durations=10
 
-.PHONY: help up down bootstrap check format test system bench soak lock
+.PHONY: help up down bootstrap servers check format test system bench soak lock
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ down: ## stop what `make up` started
 bootstrap: ## install what is missing
 	@scripts/bootstrap.sh
 
+servers: ## install what the tests need beside
+	@scripts/bootstrap.sh servers
+
 check: bootstrap ## format, lint, types
 	@echo '==> ruff format --check'; $(PY) -m ruff format --check .
 	@echo '==> ruff check'; $(PY) -m ruff check .
@@ -26,22 +29,19 @@ format: bootstrap ## let ruff put the code in order
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-test: check ## everything but the soak runs, on a real engine
-	@$(PY) scripts/demo.py image
-	@echo '==> pytest'; $(PYTEST) -m 'not soak'
+test: servers check ## everything but the soak runs, on real servers
+	@scripts/test.sh -m 'not soak'
 
-system: bootstrap ## only the black-box tests
-	@$(PY) scripts/demo.py image
-	$(PYTEST) -m 'not soak' tests/system
+system: servers ## only the black-box tests
+	@scripts/test.sh -m 'not soak' tests/system
 
 bench: bootstrap ## measure; prints figures, asserts nothing
 	@$(PY) scripts/demo.py image
 	@if compgen -G 'benchmarks/*.py' >/dev/null; then for each in benchmarks/*.py; do echo "==> $$each"; $(PY) $$each || exit 1; done; \
 	else echo '==> no benchmark yet'; fi
 
-soak: bootstrap ## the long runs: kills, thousands of containers (SOAK_MINUTES=20)
-	@$(PY) scripts/demo.py image
-	$(PYTEST) -s -m soak --timeout=0 tests
+soak: servers ## the long runs: kills, thousands of containers (SOAK_MINUTES=20)
+	@TOWLINE_TEST_PROCESSES=0 scripts/test.sh -s -m soak --timeout=0 tests
 
 lock: bootstrap ## renew the locked versions of all dependencies
 	@scripts/lock.sh

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes this machine able to run and test Towline. Installs only what is missing; a second run changes nothing.
+# Makes this machine able to run Towline, and with `bootstrap.sh servers` to test it. Installs only what is missing; a
+# second run changes nothing.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 CHANGED=
+SERVERS=${1:-}
 
 missing_packages() {
     local python
@@ -18,6 +20,12 @@ missing_packages() {
     if [[ -z $python ]] || ! engine_answers; then
         command -v dockerd >/dev/null || echo docker.io
         command -v iptables >/dev/null || echo iptables
+    fi
+    if [[ $SERVERS == servers ]]; then
+        [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || echo rabbitmq-server
+        command -v java >/dev/null || echo default-jdk-headless
+        command -v mvn >/dev/null || echo maven
+        command -v unzip >/dev/null || echo unzip
     fi
 }
 

@@ -60,7 +60,7 @@ class OpenLogs:
             self._tell(lambda: self._found.update({container_id: _Found(log_path)}))
 
     def described(self, container: Container) -> None:
-        self._tell(lambda: self._describe(container))
+        self._tell(lambda: self._take_down(container))
 
     def stopped(self, container_id: str) -> None:
         self._tell(lambda: self._stop(container_id))
@@ -142,9 +142,12 @@ class OpenLogs:
             self._describe(self._containers[container_id])
         self._schedule.soon(tail)
 
-    def _describe(self, container: Container) -> None:
+    def _take_down(self, container: Container) -> None:
         self._containers[container.id] = container
         (self._running.add if container.running else self._running.discard)(container.id)
+        self._describe(container)
+
+    def _describe(self, container: Container) -> None:
         tail = self._tails.get(container.id)
         if tail is not None:
             tail.origin = container.origin
