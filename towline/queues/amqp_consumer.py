@@ -20,7 +20,7 @@ from towline.batch import Batch, decode
 from towline.errors import BatchError, QueueUnavailable
 from towline.queues import Delivery, amqp_metrics
 from towline.queues.amqp_link import Link
-from towline.queues.amqp_message import dead_letter, lines_in
+from towline.queues.amqp_message import dead_letter, deliveries_before, lines_in
 from towline.queues.amqp_publisher import Publisher
 from towline.queues.amqp_url import Broker
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 LEAST, MOST = 8, 2000
 """Bounds of the prefetch; quorum queues take no more."""
+TOO_OFTEN = 200
+"""Deliveries of one message that came to nothing; kills and time-outs count for all that was prefetched."""
 GUESS = 256 << 10
 """Bytes of a message before any was seen."""
 OVERHEAD = 1 << 10
@@ -70,7 +72,7 @@ class Consumer:
         self._closed = False
         self._session: Session | None = None
         self._flushing = False
-        self._average = float(GUESS)
+        self._average = 0.0
 
     # --- from any thread
 
@@ -116,6 +118,9 @@ class Consumer:
             return message
 
     def _unpack(self, message: Message) -> "_Taken | None":
+        if deliveries_before(message.found) >= TOO_OFTEN:  # it may be what kills us: not even to be looked at
+            self._bury(message, f"handed out {TOO_OFTEN} times, and never stored")
+            return None
         try:
             batch = decode(message.body)
         except BatchError as error:
@@ -209,11 +214,12 @@ class Consumer:
             heapq.heappush(self._waiting, Message(method.delivery_tag, session, found, body))
             self._waiting_bytes += len(body)
             self._changed.notify()
-        self._average += (len(body) + OVERHEAD - self._average) / 16
+        size = len(body) + OVERHEAD
+        self._average += (size - self._average) / 16 if self._average else size
         self._adapt(session)
 
     def _wanted(self) -> int:
-        return int(min(max(self._max_bytes / 2 / self._average, LEAST), MOST))
+        return int(min(max(self._max_bytes / 2 / (self._average or GUESS), LEAST), MOST))
 
     def _adapt(self, session: Session) -> None:
         """A prefetch holds from the next `consume` on: end this one, and begin again with what memory allows now."""

@@ -7,7 +7,7 @@ import ssl
 from pika import exceptions
 
 from towline.errors import TowlineError
-from towline.queues.amqp_url import Broker
+from towline.queues.amqp_url import OPEN_WITHIN, Broker
 
 _INEQUIVALENT = re.compile(r"inequivalent arg '([^']+)' for (\w+) '([^']+)'.*?received (.+?) but current is (.+?)\.?$")
 _TOO_LARGE = re.compile(r"larger than (?:configured )?max size (\d+)")
@@ -38,11 +38,11 @@ def size_limit(error: BaseException) -> int | None:
 def _innermost(error: BaseException) -> BaseException:
     """The cause below pika's connection workflow; of several addresses, that of the last."""
     while True:
-        several = getattr(error, "exceptions", None)
-        inner = several[-1] if several else getattr(error, "exception", None)
-        if not isinstance(inner, BaseException):
+        several = getattr(error, "exceptions", None) or [getattr(error, "exception", None), *error.args]
+        inner = [each for each in several if isinstance(each, BaseException)]
+        if not inner:
             return error
-        error = inner
+        error = inner[-1]
 
 
 def _closed(code: int, text: str, broker: Broker) -> str:
@@ -81,6 +81,8 @@ def _plain(text: str) -> str:
 def _network(error: BaseException) -> str:
     if isinstance(error, exceptions.ConnectionBlockedTimeout):
         return "the broker has blocked publishers for too long; trying a new connection"
+    if isinstance(error, exceptions.ConnectionOpenAborted):
+        return f"the broker has not answered within {OPEN_WITHIN:.0f} s"
     if isinstance(error, exceptions.AMQPHeartbeatTimeout):
         return "no heartbeat from the broker"
     if isinstance(error, ssl.SSLCertVerificationError):

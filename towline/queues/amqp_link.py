@@ -21,7 +21,7 @@ from towline.queues.amqp_url import Broker
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY, LONGEST_DELAY = 0.2, 15.0
+FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
 STEADY = 10.0
 """Seconds after which a session that ends was a good one, so that the next attempt comes soon."""
 PROVEN = 0.3

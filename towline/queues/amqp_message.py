@@ -68,6 +68,12 @@ def lines_in(found: BasicProperties) -> int:
     return count if isinstance(count, int) and count > 0 else 0
 
 
+def deliveries_before(found: BasicProperties) -> int:
+    """How often the message was handed out before and came back, as the broker counts it."""
+    number = (found.headers or {}).get("x-delivery-count")
+    return number if isinstance(number, int) else 0
+
+
 def halves(batch: Batch) -> tuple[Batch, Batch] | None:
     """The batch as two, in order; None where it is a single line. Their `first` and `last` are those of the whole."""
     sections = list(batch.sections)

@@ -5,7 +5,7 @@
 
 Options: `size` bounds the queue on the broker (bytes, 10G); `name` replaces `towline` in all names there;
 `password-file` holds the password and is read at every connect, so that it can be renewed; `ca`, `cert`, `key` are
-PEM files for amqps; `heartbeat` in seconds (20).
+PEM files for amqps; `heartbeat` in seconds (10).
 """
 
 import re
@@ -40,7 +40,7 @@ class Broker:
     tls: bool = False
     size: int = 10 << 30
     name: str = "towline"
-    heartbeat: int = 20
+    heartbeat: int = 10
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -108,7 +108,7 @@ def parse(url: str) -> Broker:
         tls=parts.scheme == "amqps",
         size=_size(options.get("size", "10G")),
         name=_name(options.get("name", "towline")),
-        heartbeat=_heartbeat(options.get("heartbeat", "20")),
+        heartbeat=_heartbeat(options.get("heartbeat", "10")),
         files={option: options[option] for option in FILES if option in options},
     )
     if not broker.tls and {"ca", "cert", "key"} & options.keys():

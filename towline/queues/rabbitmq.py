@@ -1,4 +1,4 @@
-"""The queue on RabbitMQ 3.10 or newer: a quorum queue, whose confirm means that a majority of nodes has a batch.
+"""The queue on RabbitMQ 3.8 or newer: a quorum queue, whose confirm means that a majority of nodes has a batch.
 
     offer ─▶ Publisher ─ connection 1 ─▶ exchange towline ─▶ towline.logs ─ connection 2 ─▶ Consumer ─▶ take
                 ▲                                                                              │ can't be read
