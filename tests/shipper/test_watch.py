@@ -220,7 +220,9 @@ def test_a_listener_that_fails_for_one_container_hears_of_the_others(
     engine_url: str, run: Run, recorder: Recorder, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(Recorder):
-        def appeared(self, container_id: str, attributes: Mapping[str, str], log_path: Path | None, fresh: bool) -> None:
+        def appeared(
+            self, container_id: str, attributes: Mapping[str, str], log_path: Path | None, fresh: bool
+        ) -> None:
             super().appeared(container_id, attributes, log_path, fresh)
             if attributes["name"].endswith("-bad"):
                 raise RuntimeError("boom")
