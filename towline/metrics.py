@@ -13,39 +13,65 @@ REGISTRY = CollectorRegistry()
 _SERVICE = ["service"]
 
 LINES_READ = Counter(
-    "towline_lines_read", "Lines read from containers, or taken over from the spool of an earlier process.",
-    _SERVICE, registry=REGISTRY)  # fmt: skip
+    "towline_lines_read",
+    "Lines read from containers, or taken over from the spool of an earlier process.",
+    _SERVICE,
+    registry=REGISTRY,
+)
 LINES_PUBLISHED = Counter("towline_lines_published", "Lines handed to the queue.", _SERVICE, registry=REGISTRY)
 LINES_CONFIRMED = Counter("towline_lines_confirmed", "Lines that the queue confirmed.", _SERVICE, registry=REGISTRY)
 LINES_INDEXED = Counter("towline_lines_indexed", "Lines that the store has for certain.", _SERVICE, registry=REGISTRY)
 LINES_DUPLICATE = Counter(
-    "towline_lines_duplicate", "Of the indexed lines, those that the store had already.", _SERVICE, registry=REGISTRY)  # fmt: skip
+    "towline_lines_duplicate", "Of the indexed lines, those that the store had already.", _SERVICE, registry=REGISTRY
+)
 LINES_DEAD_LETTERED = Counter(
-    "towline_lines_dead_lettered", "Lines that the store refused for good; kept as dead letters.",
-    _SERVICE, registry=REGISTRY)  # fmt: skip
+    "towline_lines_dead_lettered",
+    "Lines that the store refused for good; kept as dead letters.",
+    _SERVICE,
+    registry=REGISTRY,
+)
 LINES_DROPPED = Counter(
-    "towline_lines_dropped", "Lines read and left out on purpose, by reason.", [*_SERVICE, "reason"], registry=REGISTRY)  # fmt: skip
+    "towline_lines_dropped", "Lines read and left out on purpose, by reason.", [*_SERVICE, "reason"], registry=REGISTRY
+)
 LINES_IN_FLIGHT = Gauge(
-    "towline_lines_in_flight", "Lines read and not yet confirmed: in memory, in the queue's window, in the spool.",
-    _SERVICE, registry=REGISTRY)  # fmt: skip
+    "towline_lines_in_flight",
+    "Lines read and not yet confirmed: in memory, in the queue's window, in the spool.",
+    _SERVICE,
+    registry=REGISTRY,
+)
 LINES_SPLIT = Counter(
-    "towline_lines_split", "Pieces made of lines longer than --max-line.", _SERVICE, registry=REGISTRY)  # fmt: skip
+    "towline_lines_split", "Pieces made of lines longer than --max-line.", _SERVICE, registry=REGISTRY
+)
 LINES_DAMAGED = Counter(
-    "towline_lines_damaged", "Entries of a log file that were torn or damaged and kept as they were found.",
-    _SERVICE, registry=REGISTRY)  # fmt: skip
+    "towline_lines_damaged",
+    "Entries of a log file that were torn or damaged and kept as they were found.",
+    _SERVICE,
+    registry=REGISTRY,
+)
 GAPS = Counter(
-    "towline_gaps", "Stretches of a log that were gone before they could be read, by reason; each also has a record "
-    "in the store.", [*_SERVICE, "reason"], registry=REGISTRY)  # fmt: skip
+    "towline_gaps",
+    "Stretches of a log that were gone before they could be read, by reason; each also has a record in the store.",
+    [*_SERVICE, "reason"],
+    registry=REGISTRY,
+)
 UNREADABLE = Counter(
-    "towline_containers_unreadable", "Containers whose log could not be opened, by reason.", ["reason"],
-    registry=REGISTRY)  # fmt: skip
+    "towline_containers_unreadable",
+    "Containers whose log could not be opened, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
 CONTAINERS = Gauge("towline_containers", "Container logs that are open, by source.", ["source"], registry=REGISTRY)
 IN_FLIGHT_BYTES = Gauge("towline_in_flight_bytes", "Bytes of lines read and not yet confirmed.", registry=REGISTRY)
 SPOOL_BYTES = Gauge("towline_spool_bytes", "Bytes in the disk spool.", registry=REGISTRY)
 LAG = Histogram(
-    "towline_lag_seconds", "From a line's timestamp to its being searchable, the oldest line of each batch.",
-    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600), registry=REGISTRY)  # fmt: skip
-STORE_ERRORS = Counter("towline_store_errors", "Writes that the store could not decide and that are tried again.",
-                       registry=REGISTRY)  # fmt: skip
-ENGINE_RECONNECTS = Counter("towline_engine_reconnects", "Times the engine's event stream was opened again.",
-                            registry=REGISTRY)  # fmt: skip
+    "towline_lag_seconds",
+    "From a line's timestamp to its being searchable, the oldest line of each batch.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+    registry=REGISTRY,
+)
+STORE_ERRORS = Counter(
+    "towline_store_errors", "Writes that the store could not decide and that are tried again.", registry=REGISTRY
+)
+ENGINE_RECONNECTS = Counter(
+    "towline_engine_reconnects", "Times the engine's event stream was opened again.", registry=REGISTRY
+)

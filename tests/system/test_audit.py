@@ -12,8 +12,9 @@ Make = Callable[..., Up]
 
 
 def audit(node: Up, prefix: str, *options: str) -> tuple[int, str]:
+    engine = node.options[node.options.index("--engine") + 1]
     done = run(
-        "audit", "--data", node.data, "--listen", f"127.0.0.1:{node.port}", "--engine", node.options[node.options.index("--engine") + 1],
+        "audit", "--data", node.data, "--listen", f"127.0.0.1:{node.port}", "--engine", engine,
         "--include", f"{prefix}*", "--until", "0s", *options)  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
