@@ -4,10 +4,13 @@ All of them need a pipeline whose indexer goes through the proxy.
 """
 
 import contextlib
+import os
+import random
+import time
 from collections.abc import Callable, Iterator
 
 import proxy
-from pipeline import STOPPED, Pipeline, stopped
+from pipeline import BROKER_STOPPED, STOPPED, Pipeline, Row, stopped
 
 Fault = Callable[[Pipeline], None]
 
@@ -26,22 +29,31 @@ def kill_indexer(pipeline: Pipeline) -> None:
         pipeline.hold(0.3)
 
 
-def kill_broker(pipeline: Pipeline) -> None:
+@contextlib.contextmanager
+def broker_away(pipeline: Pipeline) -> Iterator[None]:
+    """Killed, and started again at the end."""
     pipeline.broker.kill()
-    pipeline.broker.start()
+    try:
+        yield
+    finally:
+        pipeline.broker.start()
+
+
+def kill_broker(pipeline: Pipeline) -> None:
+    with broker_away(pipeline):
+        pass
 
 
 def kill_elasticsearch(pipeline: Pipeline) -> None:
-    """Away for as long as it takes to start, at least."""
     pipeline.elastic.kill()
-    pipeline.hold(1)
+    pipeline.hold(10)
     pipeline.elastic.start()
 
 
-def pausing(pid: Callable[[Pipeline], int]) -> Fault:
+def pausing(pid: Callable[[Pipeline], int], seconds: float = STOPPED) -> Fault:
     def pause(pipeline: Pipeline) -> None:
         with stopped(pid(pipeline)):
-            pipeline.hold(STOPPED)
+            pipeline.hold(seconds)
 
     return pause
 
@@ -126,26 +138,49 @@ def ruled(*rules: proxy.Rule) -> Fault:
 
 
 BUSY = proxy.refuse(429, "es_rejected_execution_exception")
+AWAY = proxy.refuse(503, "unavailable_shards_exception")
 
-FAULTS: dict[str, Fault] = {
+ITS_OWN: dict[str, Fault] = {
     "shipper killed (-9) 3 times": kill_shipper,
     "indexer killed (-9) 3 times": kill_indexer,
-    "broker killed (-9)": kill_broker,
-    "Elasticsearch killed (-9), away for its start": kill_elasticsearch,
     "shipper stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.shipper.pid),
     "indexer stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.indexer.pid),
-    "broker stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.broker.pid),
-    "Elasticsearch stopped (SIGSTOP)": pausing(lambda pipeline: pipeline.elastic.pid),
-    "broker restarted in order": restart_broker,
-    "memory alarm": memory_alarm,
-    "connections closed by the broker's management": close_connections,
     "queue deleted": delete_queue,
     "index closed, then opened": close_index,
     "flood stage (write block), then freed": flood_stage,
     "rollover 3 times": rollover,
     "rollover during retries of unknown outcome": rollover_in_doubt,
     "429 storm, whole requests and single lines": ruled(BUSY, proxy.busy_in_parts),
-    "503 storm": ruled(proxy.refuse(503, "unavailable_shards_exception")),
+    "503 storm": ruled(AWAY),
     "connection cut, request carried out or not": ruled(proxy.cut_after, proxy.cut_before, proxy.cut_half),
     "413 for requests over 20 kB": ruled(proxy.at_most(20_000)),
 }
+"""Faults that no other pipeline on the same servers feels."""
+
+OF_SERVERS: dict[str, Fault] = {
+    "broker killed (-9)": kill_broker,
+    "broker restarted in order": restart_broker,
+    "broker stopped (SIGSTOP) beyond the heartbeat": pausing(lambda pipeline: pipeline.broker.pid, BROKER_STOPPED),
+    "memory alarm": memory_alarm,
+    "connections closed by the broker's management": close_connections,
+    "Elasticsearch killed (-9), away for 10 s and its start": kill_elasticsearch,
+    "Elasticsearch stopped (SIGSTOP)": pausing(lambda pipeline: pipeline.elastic.pid),
+}
+
+
+def random_faults(pipeline: Pipeline, table: list[Row], minutes: float) -> None:
+    """One after the other, for so long, under load all the time."""
+    every = {**ITS_OWN, **OF_SERVERS}
+    seed = int(os.environ.get("TOWLINE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"TOWLINE_TEST_SEED={seed}")
+    chance = random.Random(seed)
+    pipeline.start(proxied=True).load(minutes * 60)
+    pipeline.flowing()
+    done: list[str] = []
+    end = time.monotonic() + minutes * 60
+    while time.monotonic() < end:
+        done.append(chance.choice(list(every)))
+        print(f"{time.strftime('%X')} {done[-1]}", flush=True)
+        every[done[-1]](pipeline)
+        time.sleep(chance.uniform(0, 3))
+    pipeline.expect_all(f"{len(done)} random faults in {minutes:g} min (seed {seed})", table)

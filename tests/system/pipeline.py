@@ -24,8 +24,9 @@ from proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 HEARTBEAT = 2
-"""Seconds; a connection is given up after twice that at most, so what stops for longer is a fault of its own."""
-STOPPED = 6.0
+"""Seconds. The broker gives up a silent connection after twice that; our client (pika) looks after five seconds more,
+so it finds a silent broker after 7 to 14."""
+STOPPED, BROKER_STOPPED = 6.0, 15.0
 
 
 def script(name: str, *arguments: object, **environment: str) -> str:
