@@ -8,9 +8,7 @@ import heapq
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from pika import BasicProperties, exceptions
@@ -22,6 +20,7 @@ from towline.queues import Delivery, amqp_metrics
 from towline.queues.amqp_link import Link
 from towline.queues.amqp_message import dead_letter, deliveries_before, lines_in
 from towline.queues.amqp_publisher import Publisher
+from towline.queues.amqp_session import Message, Session
 from towline.queues.amqp_url import Broker
 
 log = logging.getLogger(__name__)
@@ -33,28 +32,6 @@ TOO_OFTEN = 200
 GUESS = 256 << 10
 """Bytes of a message before any was seen."""
 OVERHEAD = 1 << 10
-
-
-@dataclass(eq=False)
-class Session:
-    """One channel's deliveries. `order`: tags not yet acknowledged, oldest first; `done`: to be acknowledged."""
-
-    channel: Channel
-    prefetch: int
-    order: deque[int] = field(default_factory=deque)
-    done: set[int] = field(default_factory=set)
-    acked: set[int] = field(default_factory=set)
-    """Acknowledged out of order, and still in `order`."""
-    consumer: str = ""
-    changing: bool = False
-
-
-@dataclass(order=True)
-class Message:
-    tag: int
-    session: Session = field(compare=False)
-    found: BasicProperties = field(compare=False)
-    body: bytes = field(compare=False)
 
 
 class Consumer:
@@ -236,30 +213,13 @@ class Consumer:
         with self._changed:
             self._flushing = False
             session = self._session
-            done, first = (session.done, _prefix(session)) if session is not None else (set(), None)
-            if session is not None:
-                session.done = set()
-        if session is None or not session.channel.is_open:
-            return
-        if first is not None:
-            session.channel.basic_ack(first, multiple=True)
-        for tag in sorted(done):
-            session.acked.add(tag)
+            if session is None or not session.channel.is_open:
+                return
+            all_up_to, others = session.settled()
+        if all_up_to is not None:
+            session.channel.basic_ack(all_up_to, multiple=True)
+        for tag in others:
             session.channel.basic_ack(tag)
-
-
-def _prefix(session: Session) -> int | None:
-    """Take from `done` and `order` what is done up to the first that is not; the last of it, if any."""
-    last = None
-    order, done, acked = session.order, session.done, session.acked
-    while order and (order[0] in done or order[0] in acked):
-        tag = order.popleft()
-        if tag in acked:
-            acked.remove(tag)
-        else:
-            done.remove(tag)
-            last = tag
-    return last
 
 
 class _Taken:

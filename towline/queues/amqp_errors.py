@@ -22,6 +22,8 @@ def explain(error: BaseException, broker: Broker) -> str:
         return f"the broker refuses user {broker.user!r} or its password: correct the queue URL or password-file"
     if isinstance(error, exceptions.ConnectionClosed | exceptions.ChannelClosed):
         return _closed(error.reply_code, error.reply_text, broker)
+    if isinstance(error, exceptions.ProbableAccessDeniedError) and "not found" in str(error):
+        return _no_vhost(broker)
     if isinstance(error, exceptions.ProbableAccessDeniedError):
         return f"user {broker.user!r} may not use vhost {broker.vhost!r}: correct the URL, or set its permissions"
     if isinstance(error, exceptions.IncompatibleProtocolError | exceptions.ProtocolVersionMismatch):
@@ -49,7 +51,7 @@ def _closed(code: int, text: str, broker: Broker) -> str:
     if match := _INEQUIVALENT.search(text):
         return _other_arguments(match)
     if code == 530 and "not found" in text:
-        return f"vhost {broker.vhost!r} does not exist: correct the URL, or rabbitmqctl add_vhost {broker.vhost}"
+        return _no_vhost(broker)
     if code == 530 and "refused" in text:
         return f"user {broker.user!r} may not use vhost {broker.vhost!r}: correct the URL, or set its permissions"
     if code == 403:
@@ -57,6 +59,10 @@ def _closed(code: int, text: str, broker: Broker) -> str:
     if code == 404:
         return f"{_plain(text)}: it was deleted, and is declared again"
     return f"{code} {_plain(text)}"
+
+
+def _no_vhost(broker: Broker) -> str:
+    return f"vhost {broker.vhost!r} does not exist: correct the URL, or rabbitmqctl add_vhost {broker.vhost}"
 
 
 def _other_arguments(match: re.Match[str]) -> str:

@@ -5,7 +5,6 @@ its heartbeats. Everything of pika's is touched by this thread only; others come
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +14,13 @@ from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
 
 from towline.queues import amqp_metrics
+from towline.queues.amqp_backoff import Backoff
 from towline.queues.amqp_errors import explain
 from towline.queues.amqp_topology import Declaring, steps
 from towline.queues.amqp_url import Broker
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
 STEADY = 10.0
 """Seconds after which a session that ends was a good one, so that the next attempt comes soon."""
 PROVEN = 0.3
@@ -57,10 +56,7 @@ class Link:
         self._loop: IOLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._addresses = list(broker.addresses)
-        random.shuffle(self._addresses)
-        self._attempts = 0
-        self._failures = 0
+        self._backoff = Backoff(broker.addresses)
         self._connection: SelectConnection | None = None
         self._channel: Channel | None = None
         self._since = 0.0
@@ -158,11 +154,9 @@ class Link:
         self._due = None
         if self._closing:
             return
-        address = self._addresses[self._attempts % len(self._addresses)]
-        self._attempts += 1
         try:
             self._connection = SelectConnection(
-                self._broker.parameters(address),
+                self._broker.parameters(self._backoff.next_address()),
                 on_open_callback=self._opened,
                 on_open_error_callback=self._gone,
                 on_close_callback=self._gone,
@@ -174,7 +168,7 @@ class Link:
 
     @property
     def _place(self) -> str:
-        return self._broker.at(self._addresses[(self._attempts - 1) % len(self._addresses)])
+        return self._broker.at(self._backoff.address)
 
     def _opened(self, connection: Any) -> None:
         if connection is not self._connection or not isinstance(connection, SelectConnection):
@@ -216,7 +210,7 @@ class Link:
         self._since = time.monotonic()
         channel.add_on_close_callback(self._channel_closed)
         self.settled.set()
-        if self._failures > 1:
+        if self._backoff.failures > 1:
             self.later(PROVEN, lambda: self._well(channel))
         else:
             self._well(channel)
@@ -252,7 +246,7 @@ class Link:
     def _forget_channel(self, error: BaseException) -> None:
         channel, self._channel = self._channel, None
         if channel is not None and time.monotonic() - self._since > STEADY:
-            self._failures = 0
+            self._backoff.failures = 0
         if not self._closing:
             self._trouble(error)
         if channel is not None:
@@ -263,12 +257,8 @@ class Link:
         self.settled.set()
 
     def _again(self, what: Callable[[], None]) -> None:
-        """Once all addresses were tried, wait; longer each time, and never all of a cluster's nodes together."""
         self.cancel(self._due)
-        rounds, rest = divmod(self._failures, len(self._addresses))
-        self._failures += 1
-        delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(rounds, 10)) * random.uniform(0.5, 1)
-        self._due = self.later(0 if rest and what == self._connect else delay, what)
+        self._due = self.later(self._backoff.delay(elsewhere=what == self._connect), what)
 
     def _leave(self) -> None:
         self.cancel(self._due)

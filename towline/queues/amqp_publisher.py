@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
 
@@ -21,8 +20,9 @@ from towline.batch import Batch, decode
 from towline.errors import QueueUnavailable
 from towline.queues import amqp_metrics
 from towline.queues.amqp_errors import size_limit
+from towline.queues.amqp_held import Held, Last, bodies_of
 from towline.queues.amqp_link import Link
-from towline.queues.amqp_message import ROUTING_KEY, halves, properties
+from towline.queues.amqp_message import ROUTING_KEY, properties
 from towline.queues.amqp_url import Broker
 
 log = logging.getLogger(__name__)
@@ -35,22 +35,6 @@ FIRST_PROBE, LONGEST_PROBE = 0.2, 10.0
 LOOK_EVERY = 10.0
 SLOW, HUNG = 30.0, 120.0
 """Seconds without any confirm after which that is said; and after which another connection is tried."""
-
-
-@dataclass(eq=False)
-class Held:
-    """One message in our care. `size`: bytes it takes of the bound, uncompressed."""
-
-    place: int
-    exchange: str
-    body: bytes
-    properties: BasicProperties
-    size: int
-    confirmed: Callable[[], None]
-    returned: bool = False
-
-    def __lt__(self, other: "Held") -> bool:
-        return self.place < other.place
 
 
 class Publisher:
@@ -123,8 +107,8 @@ class Publisher:
             self._held -= size
 
     def _pack(self, batch: Batch, confirmed: Callable[[], None]) -> list[Held]:
-        bodies = _bodies(batch, batch.encode(), self._limit)
-        last = _Last(len(bodies), confirmed) if len(bodies) > 1 else confirmed
+        bodies = bodies_of(batch, batch.encode(), self._limit)
+        last = Last(len(bodies), confirmed) if len(bodies) > 1 else confirmed
         now = time.time()
         return [
             Held(next(self._places), self._broker.exchange, body, properties(part, now), part.size, last)
@@ -278,34 +262,13 @@ class Publisher:
         """The message as several that the broker takes; nothing where a single line is too large for it."""
         if len(held.body) <= self._limit or held.exchange == self._broker.dead:
             return [held]
-        bodies = _bodies(decode(held.body), held.body, self._limit)
+        bodies = bodies_of(decode(held.body), held.body, self._limit)
         if any(len(body) > self._limit for _, body in bodies):
             self._stuck = (
                 f"a line does not fit into the {self._limit} bytes that the broker takes: raise max_message_size"
             )
             log.error("queue (publish): %s. It is not confirmed", self._stuck)
             return []
-        last = _Last(len(bodies), held.confirmed)
+        last = Last(len(bodies), held.confirmed)
         now = time.time()
         return [Held(held.place, held.exchange, body, properties(part, now), part.size, last) for part, body in bodies]
-
-
-class _Last:
-    """Passes on the last of so many calls."""
-
-    def __init__(self, calls: int, then: Callable[[], None]) -> None:
-        self._left = calls
-        self._then = then
-
-    def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._then()
-
-
-def _bodies(batch: Batch, body: bytes, limit: int) -> list[tuple[Batch, bytes]]:
-    """The batch as one message or, where it is too large, as several, in order; a single line stays whole."""
-    parts = halves(batch) if len(body) > limit else None
-    if parts is None:
-        return [(batch, body)]
-    return [each for part in parts for each in _bodies(part, part.encode(), limit)]
