@@ -72,7 +72,7 @@ class OpenLogs:
         self._tell(lambda: self._remove(container_id))
 
     def present(self, container_ids: frozenset[str]) -> None:
-        self._tell(lambda: self._forget(container_ids))
+        self._tell(lambda: self._compare(container_ids))
 
     def _tell(self, what: Callable[[], None]) -> None:
         self._inbox.append(what)
@@ -182,6 +182,24 @@ class OpenLogs:
         self._stop(container_id)
         if container_id in self._tails:
             self._tails[container_id].removed = True
+
+    def _compare(self, present: frozenset[str]) -> None:
+        """What events may have kept from us: containers that are gone, and a whole run between two listings."""
+        self._forget(present)
+        for container_id, container in self._containers.items():
+            if container_id not in self._tails and self._has_grown(container_id, container.log_path):
+                self._found.setdefault(container_id, _Found(container.log_path, running=False))
+
+    def _has_grown(self, container_id: str, log_path: Path | None) -> bool:
+        row = self._rows.get(container_id)
+        place = row["position"]["place"] if row else None
+        if log_path is None or not place:
+            return False
+        try:
+            status = log_path.stat()
+        except OSError:
+            return False
+        return bool((status.st_ino, status.st_size) != (place[0], place[2]))
 
     def _forget(self, present: frozenset[str]) -> None:
         """Let go of what is kept about containers that no longer exist and whose lines are all safe."""

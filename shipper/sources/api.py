@@ -437,15 +437,20 @@ class ApiSource:
         return None
 
     def _removed(self) -> Entries | None:
-        """Nothing is lost where a follower had seen the end of the log."""
+        """Nothing is lost where a follower had seen the end of the log. One that saw an end and no line may have been
+        opened on a log that was just being deleted: that counts, too, though the container may have been silent."""
         self._drop()
-        if not self._saw_end:
-            self._refused = "removed"
+        unread = self._known is None and not self._frames_left()
+        if not self._saw_end or unread:
+            self._refused = "removed: no line of it was read" if unread else "removed"
             return None
         self._finished = True
         self._overlap = None
         rest = self._unfinished.finish() if self._unfinished else None
         return self._pass(rest) if rest else None
+
+    def _frames_left(self) -> bool:
+        return self._unfinished is not None and bool(self._unfinished.rest)
 
     def _finish(self) -> None:
         self._drop()

@@ -277,7 +277,7 @@ def test_short_lived_containers_that_remove_themselves(run: Run, source: Open, t
 def test_a_removed_container_is_refused(source: Open) -> None:
     reader = source("0" * 64, running=True)
     reader.until(lambda: bool(reader.source.refused))
-    assert reader.source.refused == "removed"
+    assert reader.source.refused.startswith("removed")
 
 
 def test_a_driver_that_can_not_be_read_is_refused(run: Run, source: Open) -> None:
