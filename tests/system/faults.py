@@ -117,11 +117,19 @@ def rollover(pipeline: Pipeline) -> None:
 
 
 def rollover_in_doubt(pipeline: Pipeline) -> None:
-    """Requests are carried out and nobody hears of it; then the data stream rolls over, and they are sent again."""
-    for rule in (proxy.cut_after, proxy.cut_half, proxy.busy_in_parts):
+    """Requests are carried out and nobody hears of it, while the data stream rolls over between and under them."""
+
+    def roll() -> None:
+        pipeline.elastic.ask("POST", f"/{pipeline.stream}/_rollover")
+
+    def roll_under(body: bytes, forward: proxy.Forward) -> None:
+        roll()
+        forward(body)
+
+    for rule in (proxy.cut_after, roll_under, proxy.cut_half, proxy.busy_in_parts):
         with pipeline.proxy.ruling(rule):
             pipeline.hold(1.5)
-            pipeline.elastic.ask("POST", f"/{pipeline.stream}/_rollover")
+            roll()
 
 
 def ruled(*rules: proxy.Rule) -> Fault:

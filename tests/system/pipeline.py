@@ -73,10 +73,10 @@ class Elastic:
         self.port = free_port()
         self._environment = {
             "TOWLINE_ES_PORT": str(self.port),
+            "TOWLINE_ES_KEEP": "1",
             "TOWLINE_ES_SETTINGS": "cluster.routing.allocation.disk.threshold_enabled: false",
         }
-        default = Path("/var/cache/towline") if os.geteuid() == 0 else Path.home() / ".cache/towline"
-        self._folder = Path(os.environ.get("TOWLINE_ES_CACHE") or default) / f"instance-{self.port}"
+        self._folder = Path(script("elasticsearch.sh", "folder", **self._environment))
 
     def start(self) -> None:
         script("elasticsearch.sh", "start", **self._environment)

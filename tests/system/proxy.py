@@ -28,7 +28,9 @@ def refuse(status: int, kind: str) -> Rule:
 def busy_in_parts(body: bytes, forward: Forward) -> Answer:
     """Every second line is taken, the others are told 429: rejected by a full write queue, as real servers do."""
     pairs = _pairs(body)
-    _, head, answer = forward(b"".join(pairs[::2]))
+    status, head, answer = forward(b"".join(pairs[::2]))
+    if status != 200:
+        return status, head, answer
     told = json.loads(answer)
     done = iter(told.get("items") or [{"create": {"status": 201}} for _ in pairs[::2]])
     busy = {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "the test says 429"}}
@@ -106,6 +108,10 @@ def _handler(proxy: Proxy, target: int) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         timeout = 30
 
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):
+                super().handle()
+
         def _pass(self) -> None:
             body = self._body()
             try:
@@ -122,7 +128,7 @@ def _handler(proxy: Proxy, target: int) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, body: bytes) -> Answer | None:
             rule = proxy.rule if "/_bulk" in self.path else None
-            if rule is None:
+            if rule is None or body.startswith(b'{"delete"'):
                 return self._forward(body)
             proxy.ruled += 1
             encoded = self.headers.get("content-encoding") == "gzip"

@@ -74,6 +74,7 @@ class Writer:
             group = groups.popleft()
             try:
                 indices = self._current()
+                self._leave_oldest(group, indices)
                 group = self._unseen(group, indices, tally)
                 again, reason = self._send(group, indices, tally, groups) if group else ([], None)
             except (TransportError, ApiError) as error:
@@ -232,7 +233,7 @@ class Writer:
         """The data stream rolled over around the request: remove from the new index what the old ones held."""
         newest = after[-1].name
         there = known(self._client, newest, group)
-        for index in (one.name for one in before):
+        for index in (one.name for one in before if one.name != newest):
             for part, new, old in zip(group, there, known(self._client, index, group), strict=True):
                 twice = [at for at, both in enumerate(zip(new, old, strict=True)) if all(both)]
                 if twice:
@@ -240,6 +241,18 @@ class Writer:
                     tally.found_twice(part, len(twice))
                 for at in twice:
                     new[at] = False
+
+    def _leave_oldest(self, group: list[Part], indices: Generation) -> None:
+        """A request of unknown outcome may have met a rollover, and put into the new index what an old one held."""
+        if self._doubt is None or not indices or indices[-1].name == self._doubt:
+            return
+        seen = [[False] * part.count for part in group]
+        for index in (one.name for one in indices):
+            for part, before, there in zip(group, seen, known(self._client, index, group), strict=True):
+                twice = [at for at in range(part.count) if before[at] and there[at]]
+                if twice:
+                    self._remove(index, part.only(twice))
+                before[:] = [old or new for old, new in zip(before, there, strict=True)]
 
     def _remove(self, index: str, part: Part) -> None:
         rows = b"".join([b'{"delete":{"_id":"%b"}}\n' % identity for identity in part.identities()])
