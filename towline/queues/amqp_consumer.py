@@ -55,7 +55,7 @@ class Consumer:
 
     @property
     def problem(self) -> str:
-        return self.link.problem
+        return self.link.problem.text
 
     def depth(self) -> int:
         return self._work + self._waiting_bytes

@@ -16,6 +16,7 @@ from pika.channel import Channel
 from towline.queues import amqp_metrics
 from towline.queues.amqp_backoff import Backoff
 from towline.queues.amqp_errors import explain
+from towline.queues.amqp_problem import Problem
 from towline.queues.amqp_topology import Declaring, steps
 from towline.queues.amqp_url import Broker
 
@@ -45,8 +46,8 @@ class Link:
     """`role` is for people and metrics: publish or consume."""
 
     def __init__(self, broker: Broker, role: str, user: LinkUser) -> None:
-        self.problem = ""
-        self.blocked = ""
+        self.problem = Problem(role)
+        self.blocked = Problem(role)
         self.settled = threading.Event()
         """Set once it is known whether the broker can be worked with."""
         self._broker = broker
@@ -61,7 +62,6 @@ class Link:
         self._channel: Channel | None = None
         self._since = 0.0
         self._due: Any = None
-        self._said: set[str] = set()
 
     # --- from any thread
 
@@ -123,16 +123,6 @@ class Link:
         if connection is not None and not connection.is_closed and not connection.is_closing:
             connection.close()
 
-    def say(self, problem: str) -> None:
-        """Say in one line, and once, that something is wrong; and when all is well again."""
-        if problem and problem not in self._said:
-            self._said.add(problem)
-            log.warning("queue (%s): %s. Trying again", self._role, problem)
-        elif not problem and self.problem:
-            self._said.clear()
-            log.info("queue (%s): well again", self._role)
-        self.problem = problem
-
     def _run(self, loop: IOLoop) -> None:
         loop.add_callback(self._connect)
         while True:
@@ -178,10 +168,11 @@ class Link:
         self._declare()
 
     def _block(self, reason: Any) -> None:
-        text = reason.decode() if isinstance(reason, bytes) else str(reason)
-        self.blocked = "" if reason is None else f"{self._place} takes nothing for now: {text}"
-        if self.blocked:
-            log.warning("queue (%s): %s. Waiting", self._role, self.blocked)
+        if reason is None:
+            self.blocked.ends()
+        else:
+            text = reason.decode() if isinstance(reason, bytes) else str(reason)
+            self.blocked.begins(f"{self._place} takes nothing for now: {text}")
 
     def _declare(self) -> None:
         connection = self._connection
@@ -218,7 +209,7 @@ class Link:
 
     def _well(self, channel: Channel) -> None:
         if channel is self._channel:
-            self.say("")
+            self.problem.ends()
 
     def _channel_closed(self, channel: Channel, error: Exception) -> None:
         connection = self._connection
@@ -235,7 +226,7 @@ class Link:
         if connection is not self._connection:
             return
         self._connection = None
-        self.blocked = ""
+        self.blocked.ends()
         self._forget_channel(error)
         if self._closing:
             self._stop()
@@ -253,7 +244,7 @@ class Link:
             self._user.lost(error)
 
     def _trouble(self, error: BaseException) -> None:
-        self.say(f"{self._place}: {explain(error, self._broker)}")
+        self.problem.begins(f"{self._place}: {explain(error, self._broker)}")
         self.settled.set()
 
     def _again(self, what: Callable[[], None]) -> None:

@@ -16,13 +16,14 @@ from pika import BasicProperties, exceptions
 from pika.channel import Channel
 from pika.spec import Basic
 
-from towline.batch import Batch, decode
+from towline.batch import Batch
 from towline.errors import QueueUnavailable
 from towline.queues import amqp_metrics
 from towline.queues.amqp_errors import size_limit
-from towline.queues.amqp_held import Held, Last, bodies_of
+from towline.queues.amqp_held import Held, fitted, packed
 from towline.queues.amqp_link import Link
-from towline.queues.amqp_message import ROUTING_KEY, properties
+from towline.queues.amqp_message import ROUTING_KEY
+from towline.queues.amqp_problem import Problem
 from towline.queues.amqp_url import Broker
 
 log = logging.getLogger(__name__)
@@ -56,19 +57,19 @@ class Publisher:
         self._channel: Channel | None = None
         self._tag = 0
         self._limit = MESSAGE_BYTES
-        self._refused = ""
+        self._refused = Problem("publish")
         self._refusals = 0
         self._timer: Any = None
         self._watch: Any = None
         self._progress = 0.0
-        self._slow = ""
-        self._stuck = ""
+        self._slow = Problem("publish")
+        self._stuck = Problem("publish")
 
     def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
         if not self._admit(batch.size):
             return False
         try:
-            held = self._pack(batch, confirmed)
+            held = packed(batch, self._broker.exchange, self._limit, self._places, confirmed)
         except BaseException:
             self._release(batch.size)
             raise
@@ -84,7 +85,8 @@ class Publisher:
 
     @property
     def problem(self) -> str:
-        return self.link.problem or self.link.blocked or self._refused or self._slow or self._stuck
+        problems = (self.link.problem, self.link.blocked, self._refused, self._slow, self._stuck)
+        return next((problem.text for problem in problems if problem), "")
 
     def depth(self) -> int:
         return self._held
@@ -97,7 +99,7 @@ class Publisher:
     def _admit(self, size: int) -> bool:
         with self._lock:
             full = self._held > 0 and self._held + size > self._max_bytes
-            if self._closed or full or self.link.problem or self.link.blocked or self._refused:
+            if self._closed or full or self.link.problem or self.link.blocked or self._refused or self._slow:
                 return False
             self._held += size
             return True
@@ -105,15 +107,6 @@ class Publisher:
     def _release(self, size: int) -> None:
         with self._lock:
             self._held -= size
-
-    def _pack(self, batch: Batch, confirmed: Callable[[], None]) -> list[Held]:
-        bodies = bodies_of(batch, batch.encode(), self._limit)
-        last = Last(len(bodies), confirmed) if len(bodies) > 1 else confirmed
-        now = time.time()
-        return [
-            Held(next(self._places), self._broker.exchange, body, properties(part, now), part.size, last)
-            for part, body in bodies
-        ]
 
     def _hand_over(self, held: list[Held]) -> None:
         with self._lock:
@@ -186,7 +179,7 @@ class Publisher:
         last: int = answer.delivery_tag
         tags = list(takewhile(lambda tag: tag <= last, self._flight)) if answer.multiple else [last]
         self._progress = time.monotonic()
-        self._slow = ""
+        self._slow.ends()
         kept = isinstance(answer, Basic.Ack)
         for tag in tags:
             held = self._flight.pop(tag, None)
@@ -205,7 +198,8 @@ class Publisher:
                 held, "full", f"queue {name!r} takes nothing: it is full (the indexers don't keep up), or fails"
             )
         else:
-            self._refused, self._refusals = "", 0
+            self._refused.ends()
+            self._refusals = 0
             self._finish(held)
 
     def _finish(self, held: Held) -> None:
@@ -218,9 +212,7 @@ class Publisher:
     def _refuse(self, held: Held, reason: str, text: str) -> None:
         amqp_metrics.REFUSED.labels(reason).inc()
         heapq.heappush(self._waiting, held)
-        if not self._refused:
-            log.warning("queue (publish): %s. Trying again", text)
-        self._refused = text
+        self._refused.begins(text)
         if self._timer is None:
             delay = min(LONGEST_PROBE, FIRST_PROBE * 2.0 ** min(self._refusals, 10))
             self._refusals += 1
@@ -231,7 +223,7 @@ class Publisher:
         """Have the queue declared again; `ready` comes back to what is held."""
         self._timer = None
         if self._channel is not None and self._refused:
-            self.link.renew(QueueUnavailable(self._refused))
+            self.link.renew(QueueUnavailable(self._refused.text))
 
     def _probe(self) -> None:
         """One message finds out whether the others would be taken."""
@@ -249,26 +241,19 @@ class Publisher:
         self._watch = None
         quiet = time.monotonic() - self._progress
         if not self._flight or self._channel is None:
-            self._slow = ""
+            self._slow.ends()
             return
         self._watch = self.link.later(LOOK_EVERY, self._look)
         if quiet >= SLOW and not self.link.blocked:
-            self._slow = f"the broker has confirmed nothing for {quiet:.0f} s: is a majority of its nodes up?"
+            self._slow.begins(f"the broker has confirmed nothing for {quiet:.0f} s: is a majority of its nodes up?")
         if quiet >= HUNG and not self.link.blocked:
             self._progress = time.monotonic()
-            self.link.reconnect(QueueUnavailable(self._slow))
+            self.link.reconnect(QueueUnavailable(self._slow.text))
 
     def _fit(self, held: Held) -> list[Held]:
         """The message as several that the broker takes; nothing where a single line is too large for it."""
-        if len(held.body) <= self._limit or held.exchange == self._broker.dead:
-            return [held]
-        bodies = bodies_of(decode(held.body), held.body, self._limit)
-        if any(len(body) > self._limit for _, body in bodies):
-            self._stuck = (
-                f"a line does not fit into the {self._limit} bytes that the broker takes: raise max_message_size"
-            )
-            log.error("queue (publish): %s. It is not confirmed", self._stuck)
-            return []
-        last = Last(len(bodies), held.confirmed)
-        now = time.time()
-        return [Held(held.place, held.exchange, body, properties(part, now), part.size, last) for part, body in bodies]
+        parts = fitted(held, self._limit) if held.exchange == self._broker.exchange else [held]
+        if not parts:
+            fix = "raise max_message_size there, and start Towline again"
+            self._stuck.begins(f"a line is larger than the {self._limit} bytes that the broker takes: {fix}")
+        return parts

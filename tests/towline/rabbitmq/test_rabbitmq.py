@@ -11,7 +11,7 @@ import pytest
 from rabbitmq_server import Load, Server, make, number_of, until
 
 from towline.errors import QueueUnavailable
-from towline.queues import Queue
+from towline.queues import Queue, amqp_publisher
 
 Open = Callable[..., Queue]
 
@@ -138,6 +138,27 @@ def test_the_window_is_bounded_while_nothing_is_confirmed(server: Server, opened
         server.signal(signal.SIGCONT)
     until(lambda: sorted(confirmed) == list(range(offered)))
     until(lambda: queue.depth() == 0)
+
+
+def test_a_queue_that_confirms_nothing(
+    server: Server, opened: Open, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does whose nodes have no majority, on a connection that is as well as ever."""
+    for setting, seconds in (("LOOK_EVERY", 0.1), ("SLOW", 0.5), ("HUNG", 3.0)):
+        monkeypatch.setattr(amqp_publisher, setting, seconds)
+    queue = opened()
+    confirmed: list[int] = []
+    queue.offer(make(1), lambda: confirmed.append(1))
+    until(lambda: confirmed == [1])
+    server.ctl("eval", f"sys:suspend('%2F_{name}.logs').")
+    try:
+        queue.offer(make(2), lambda: confirmed.append(2))
+        until(lambda: "has confirmed nothing for" in problem(queue))
+        assert confirmed == [1]
+    finally:
+        server.ctl("eval", f"sys:resume('%2F_{name}.logs').")
+    until(lambda: {1, 2} <= set(confirmed) and not problem(queue))
+    assert len(confirmed) == len(set(confirmed))
 
 
 PUBLISH = """
