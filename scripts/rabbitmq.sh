@@ -24,7 +24,10 @@ url() { echo "amqp://guest:guest@127.0.0.1:$(cat "$FOLDER/port")/"; }
 pid() { cat "$FOLDER/pid" 2>/dev/null | xargs; }
 
 # The pid may have gone to another process since: ours has our folder in its environment.
-runs() { [[ -n $(pid) ]] && [[ -r /proc/$(pid)/environ ]] && tr "\0" "\n" <"/proc/$(pid)/environ" | grep -qxF "RABBITMQ_PID_FILE=$FOLDER/pid"; }
+runs() {
+    [[ -n $(pid) && -r /proc/$(pid)/environ ]] || return 1
+    tr '\0' '\n' <"/proc/$(pid)/environ" | grep -qxF "RABBITMQ_PID_FILE=$FOLDER/pid"
+}
 gone() { ! runs; }
 
 # free_port PREFERRED: that one, or any where it is taken.
