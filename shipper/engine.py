@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import docker
@@ -175,7 +175,7 @@ class Engine:
             if self._client is None:
                 try:
                     _knock(self.url, self._timeout)
-                    self._client = docker.APIClient(self.url, version="auto", timeout=int(self._timeout))
+                    self._client = docker.APIClient(self.url, version="auto", timeout=cast(int, self._timeout))
                 except _LIBRARY_ERRORS as error:
                     raise self.unavailable(error) from error
                 # No proxy, no .netrc: looking for them at every request costs more than the request.

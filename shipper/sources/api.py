@@ -130,6 +130,8 @@ class ApiSource:
         self._finished = False
         self._refused = ""
         self._closed = False
+        self._stale = False
+        """The container stopped after the request was sent."""
         self.eager = False
         """The last read came back full, or the next step is due: read again soon."""
         self.problem = ""
@@ -175,6 +177,7 @@ class ApiSource:
 
     def stopped(self) -> None:
         self._running = False
+        self._stale = True
         self._heard_at = self._retry_at = self._clocks.steady()
 
     def started(self) -> None:
@@ -200,6 +203,7 @@ class ApiSource:
         if now < self._retry_at:
             return False
         self._frames = Demultiplexer(self.tty)
+        self._stale = False
         self._new = 0
         self._opened_at = self._heard_at = now
         self._audit_after = AUDIT_EVERY * (0.75 + self._clocks.chance() / 2)
@@ -453,6 +457,9 @@ class ApiSource:
         return self._unfinished is not None and bool(self._unfinished.rest)
 
     def _finish(self) -> None:
+        if self._stale:  # it ran once more since this was asked: the answer may be older than those lines
+            self._go(Step.TAIL if self._known else Step.BEGIN)
+            return
         self._drop()
         self._finished = True
         self._delay = FIRST_DELAY

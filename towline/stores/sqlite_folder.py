@@ -58,7 +58,11 @@ class Folder:
 
     def require(self) -> None:
         """UsageError where there is no such folder to read."""
-        if not self.path.is_dir():
+        try:
+            there = self.path.is_dir()
+        except PermissionError as error:
+            raise UsageError(f"store {self.path}: this user may not read it; run as its owner") from error
+        if not there:
             raise UsageError(f"store {self.path}: no such folder; start `towline up` first, or give --data or --store")
         if not os.access(self.path, os.R_OK | os.X_OK):
             raise UsageError(f"store {self.path}: this user may not read it; run as its owner, or allow reading")
