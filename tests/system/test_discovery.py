@@ -53,7 +53,7 @@ def test_stopped_and_restarted_in_the_middle(source: str, up: Make, generators: 
 
 
 def test_paused_and_unpaused(source: str, up: Make, generators: Generators) -> None:
-    container = generators.start("paused", 400, burst=10, pause=0.05)
+    container = generators.start("paused", 400, burst=10, pause=0.3)
     towline = up("--source", source).start()
     container.pause()
     generators.start("other", 50)

@@ -36,8 +36,10 @@ def run(*arguments: str, **variables: str) -> Result:
 
 
 def process(*arguments: str, **settings: object) -> "subprocess.Popen[str]":
+    # A shell that starts the tests in the background has them ignore SIGINT, and their children with them.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments], text=True, cwd=ROOT,
+        [sys.executable, "-c", heed + RUN, *arguments], text=True, cwd=ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)  # type: ignore[call-overload,no-any-return]  # fmt: skip
 
 
