@@ -44,17 +44,26 @@ def pipeline(
     made.close()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    rows = session.config.stash.get(TABLE, [])
+    if rows:
+        path = table_path(session.config)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(markdown(rows))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     rows = config.stash.get(TABLE, [])
-    if not rows:
-        return
-    text = markdown(rows)
+    if rows:
+        terminalreporter.section(f"faults ({table_path(config).relative_to(ROOT)})")
+        terminalreporter.write(markdown(rows))
+
+
+def table_path(config: pytest.Config) -> Path:
+    """Where the table goes; each of several pytest processes has one of its own."""
     soak = "soak" in str(config.getoption("markexpr")).replace("not soak", "")
-    path = ROOT / ".towline" / ("faults-soak.md" if soak else "faults.md")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    terminalreporter.section(f"faults ({path.relative_to(ROOT)})")
-    terminalreporter.write(text)
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return ROOT / ".towline" / f"faults{'-soak' if soak else ''}{f'-{worker}' if worker else ''}.md"
 
 
 def markdown(rows: list[Row]) -> str:

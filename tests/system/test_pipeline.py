@@ -120,18 +120,24 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 @pytest.fixture(scope="module")
-def outcomes(
+def played(
     request: pytest.FixtureRequest, servers: Servers, table: list[Row], engine_url: str, test_image: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[str, Future[None]]]:  # fmt: skip
-    """The scenarios that were chosen, a few at a time: mostly they wait, and they don't touch each other."""
-    chosen = [item.callspec.params.get("scenario") for item in request.session.items if hasattr(item, "callspec")]
+) -> Iterator[Callable[[str], None]]:  # fmt: skip
+    """The scenarios that were chosen, a few at a time: mostly they wait, and they don't touch each other.
+
+    Where pytest itself runs several tests at a time, each scenario waits for its test.
+    """
+    several = bool(os.environ.get("PYTEST_XDIST_WORKER"))
+    items = [] if several else [item for item in request.session.items if hasattr(item, "callspec")]
+    chosen = {item.callspec.params.get("scenario") for item in items}
+
+    def start(name: str) -> Future[None]:
+        return pool.submit(play, name, tmp_path_factory.mktemp("scenario"), servers, engine_url, table)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            name: pool.submit(play, name, tmp_path_factory.mktemp("scenario"), servers, engine_url, table)
-            for name in SCENARIOS
-            if name in chosen
-        }
+        begun = {name: start(name) for name in SCENARIOS if name in chosen}
+        yield lambda name: (begun.get(name) or start(name)).result()
         pool.shutdown(cancel_futures=True)
 
 
@@ -148,8 +154,8 @@ def play(name: str, folder: Path, servers: Servers, engine_url: str, table: list
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_pipelines_of_their_own(scenario: str, outcomes: dict[str, Future[None]]) -> None:
-    outcomes[scenario].result()
+def test_pipelines_of_their_own(scenario: str, played: Callable[[str], None]) -> None:
+    played(scenario)
 
 
 @pytest.mark.parametrize("name", OF_SERVERS)
