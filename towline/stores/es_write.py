@@ -109,7 +109,6 @@ class Writer:
             raise
         after = generation(self._client, self._stream)
         rolled = bool(indices) and indices[-1:] != after[-1:]
-        self._indices = after
         again: list[Part] = []
         reason: Exception | None = None
         if "items" not in answer:
@@ -123,6 +122,7 @@ class Writer:
             except (TransportError, ApiError) as error:
                 self._unknown(error)  # these lines are in the tally: let the whole write be made again
                 raise told(error, self._address.shown) from error
+        self._indices = after  # not before: what is in doubt since then is counted from the older one
         return again, reason
 
     def _current(self) -> Generation:
