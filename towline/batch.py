@@ -72,6 +72,10 @@ class Origin:
         inner = self.json[1:-1]
         return b"," + inner if inner else b""
 
+    def expand(self, docs: bytes) -> bytes:
+        """These lines of this origin as whole documents."""
+        return docs.replace(ORIGIN_MARK, self.fragment)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -89,7 +93,7 @@ class Section:
 
     def expand(self) -> bytes:
         """Whole documents: an Elasticsearch bulk body."""
-        return self.docs.replace(ORIGIN_MARK, self.origin.fragment)
+        return self.origin.expand(self.docs)
 
 
 @dataclass(frozen=True)

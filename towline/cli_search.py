@@ -12,8 +12,6 @@ from towline.config import DATA, STORE, masked, options
 from towline.places import store_url
 from towline.terminal import Painter, escape, wants_colour
 
-Option = Callable[[Any], Any]
-
 
 def _filters(command: Any) -> Any:
     """--service, --container, --stream, --node: each repeatable, a value may hold `*`."""

@@ -54,7 +54,7 @@ class Part:
 
     def body(self) -> bytes:
         """The lines as a bulk body."""
-        return self.docs().replace(ORIGIN_MARK, self.section.origin.fragment)
+        return self.section.origin.expand(self.docs())
 
     def identities(self) -> list[bytes]:
         """The `_id` of each line, as the inside of a JSON string."""

@@ -32,19 +32,19 @@ class Walk(Protocol):
         """The next run, unordered; may be empty. Raises Gone where the partition has vanished."""
 
 
-class NewestFirst:
-    """By descending key; a key is never below its block's last microsecond, so it bounds what comes after it."""
+class _Runs:
+    """What both orders share: pages of blocks are fetched, and read one block at a time."""
 
-    def __init__(self, borrow: Borrow, query: Query, highest: int) -> None:
+    bound: int
+    done: bool
+
+    def __init__(self, borrow: Borrow, query: Query) -> None:
         self._borrow, self._reader = borrow, Reader(query)
         self._plan: Plan | None = None
         self._waiting: list[tuple[int, list[int] | None]] = []
-        self._below = highest + 1 + _LINES
-        self._page = FIRST_PAGE
-        self.bound = (highest >> SLOT) * 1000 + 999
-        self.done = self.bound < self._reader.since
 
     def advance(self) -> list[Hit]:
+        """See Walk."""
         with self._borrow() as connection:
             if self._plan is None:
                 self._start(connection)
@@ -55,8 +55,31 @@ class NewestFirst:
                 return []
             assert self._plan is not None
             key, indexes = self._waiting.pop()
-            self.bound = (key >> SLOT) * 1000 + 999
+            self.bound = self._bound_after(key)
             return self._reader.run(connection, self._plan, key, indexes)
+
+    def _start(self, connection: sqlite3.Connection) -> None:
+        raise NotImplementedError
+
+    def _fetch(self, connection: sqlite3.Connection) -> None:
+        raise NotImplementedError
+
+    def _bound_after(self, key: int) -> int:
+        raise NotImplementedError
+
+
+class NewestFirst(_Runs):
+    """By descending key; a key is never below its block's last microsecond, so it bounds what comes after it."""
+
+    def __init__(self, borrow: Borrow, query: Query, highest: int) -> None:
+        super().__init__(borrow, query)
+        self._below = highest + 1 + _LINES
+        self._page = FIRST_PAGE
+        self.bound = (highest >> SLOT) * 1000 + 999
+        self.done = self.bound < self._reader.since
+
+    def _bound_after(self, key: int) -> int:
+        return (key >> SLOT) * 1000 + 999
 
     def _start(self, connection: sqlite3.Connection) -> None:
         self._plan = plan(connection, self._reader.condition)
@@ -122,13 +145,11 @@ def _grouped(rowids: Any) -> list[tuple[int, list[int] | None]]:
     return list(blocks.items())
 
 
-class OldestFirst:
+class OldestFirst(_Runs):
     """By ascending key; blocks still to come may begin anywhere, so their beginnings are looked up beforehand."""
 
     def __init__(self, borrow: Borrow, query: Query, oldest: int, newest: int) -> None:
-        self._borrow, self._reader = borrow, Reader(query)
-        self._plan: Plan | None = None
-        self._waiting: list[tuple[int, list[int] | None]] = []
+        super().__init__(borrow, query)
         self._above = -1
         self._page = FIRST_PAGE
         self._keys: array[int] = array("q")
@@ -136,19 +157,8 @@ class OldestFirst:
         self.bound = oldest
         self.done = oldest >= self._reader.until or newest < self._reader.since
 
-    def advance(self) -> list[Hit]:
-        with self._borrow() as connection:
-            if self._plan is None:
-                self._start(connection)
-            if not self._waiting and not self.done:
-                self._fetch(connection)
-            if not self._waiting:
-                self.done = True
-                return []
-            assert self._plan is not None
-            key, indexes = self._waiting.pop()
-            self.bound = self._oldest[bisect_left(self._keys, key)]
-            return self._reader.run(connection, self._plan, key, indexes)
+    def _bound_after(self, key: int) -> int:
+        return self._oldest[bisect_left(self._keys, key)]
 
     def _start(self, connection: sqlite3.Connection) -> None:
         """The keys of the blocks in range, and for each the oldest beginning among it and those after it."""
