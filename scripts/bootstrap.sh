@@ -29,9 +29,32 @@ missing_packages() {
     fi
 }
 
+# Beside what runs: the tests start their own.
+missing_tools() {
+    [[ $SERVERS == servers ]] || return 0
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
+    command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
+    command -v prometheus-node-exporter >/dev/null || echo prometheus-node-exporter
+}
+
+install_tools() {
+    local packages policy=/usr/sbin/policy-rc.d
+    packages=$(missing_tools | xargs)
+    [[ -n $packages ]] || return 0
+    ((EUID != 0)) || [[ -e $policy ]] || {
+        # The packages would start their servers, now and at each boot; Debian asks this file first.
+        trap "rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
+        local ours=1
+    }
+    # shellcheck disable=SC2086
+    install_packages $packages
+    [[ -z ${ours:-} ]] || rm -f $policy
+    [[ ! -d /run/systemd/system ]] || systemctl disable -q $packages || true
+}
+
 install_packages() {
-    local packages
-    packages=$(missing_packages | xargs)
+    local packages=$*
     [[ -n $packages ]] || return 0
     ((EUID == 0)) || fail "missing: $packages; run this as root, or: sudo apt-get install $packages"
     command -v apt-get >/dev/null || fail "missing: $packages; install them (there is no apt-get here)"
@@ -83,7 +106,9 @@ start_engine() {
 }
 
 mkdir -p "$RUN"
-install_packages
+# shellcheck disable=SC2046
+install_packages $(missing_packages)
+install_tools
 install_python_packages
 start_engine
 if [[ -n $CHANGED ]]; then say "ready"; else say "everything is here already: nothing changed"; fi
