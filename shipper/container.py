@@ -1,27 +1,13 @@
-"""One container as the shipper sees it: what goes into every line (origin), and how its log can be read.
+"""One container as the shipper sees it: what goes into every line (origin), and how its log can be read."""
 
-Names and labels are whatever somebody typed into `docker run`: they stay data. Only an id of 64 hex digits is ever
-used in a path.
-"""
-
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from towline.batch import Origin
+from towline.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, STACK, SWARM, clean, is_id, name_of, service_of
 
-SWARM = "com.docker.swarm."
-STACK = "com.docker.stack.namespace"
-COMPOSE_SERVICE = "com.docker.compose.service"
-COMPOSE_PROJECT = "com.docker.compose.project"
-
-MAX_SERVICE = 255
-"""Longest service name in characters; it is also the label of a metric."""
-
-_ID = re.compile(r"[0-9a-f]{64}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_LABELS = frozenset({"name", "image", "oldName", "exitCode", "execDuration", "execID", "signal"})
 
 
@@ -66,22 +52,6 @@ class Node:
         return None if ".." in inside.parts else self.engine_root / inside
 
 
-def is_id(text: object) -> bool:
-    """Whether this is a whole container id, fit for a path."""
-    return isinstance(text, str) and _ID.fullmatch(text) is not None
-
-
-def clean(value: object) -> str:
-    """The text without lone surrogates, which no JSON text in UTF-8 can hold."""
-    return _SURROGATE.sub("\ufffd", value if isinstance(value, str) else str(value))
-
-
-def service_of(name: str, labels: Mapping[str, str]) -> str:
-    """The Swarm service, else the compose service, else the container's name."""
-    service = labels.get(SWARM + "service.name") or labels.get(COMPOSE_SERVICE) or name
-    return service[:MAX_SERVICE]
-
-
 def labels_in(attributes: Mapping[str, str]) -> dict[str, str]:
     """The labels in a `start` event's attributes, where the engine mixes them with facts of its own."""
     return _labels({key: value for key, value in attributes.items() if key not in _NOT_LABELS})
@@ -92,11 +62,6 @@ def attributes_of(row: Mapping[str, Any]) -> dict[str, str]:
     names = sorted(map(name_of, row.get("Names") or [""]), key=lambda name: name.count("/"))
     # Others of its names are links: another container's name, a slash, an alias.
     return _labels(row.get("Labels")) | {"name": names[0], "image": clean(row.get("Image") or "")}
-
-
-def name_of(text: object) -> str:
-    """The name without the engine's leading slash."""
-    return clean(text or "").removeprefix("/")
 
 
 def described(row: Mapping[str, Any], node: Node) -> Container:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipper.container import service_of
 from towline.errors import UsageError
+from towline.identity import service_of
 
 ENABLE = "towline.enable"
 COMPONENT = "towline.component"

@@ -8,8 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from shipper.container import Container, Node, attributes_of, is_id, labels_in, name_of, provisional
+from shipper.container import Container, Node, attributes_of, labels_in, provisional
 from shipper.filters import Filters
+from towline.identity import is_id, name_of
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipper.checkpoint import Checkpoints
-from shipper.engine import Engine
 from shipper.filters import Filters, own_containers
 from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
@@ -24,6 +23,7 @@ from shipper.sources.choice import open_source
 from shipper.spool import Spool
 from shipper.tail import Row, Tail, resume, usable
 from shipper.watch import Watcher
+from towline.engine import Engine
 from towline.queues import Queue
 
 log = logging.getLogger(__name__)

@@ -17,11 +17,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from shipper.container import Node, described, is_id
-from shipper.engine import INSPECT_TIMEOUT, Engine, Events
+from shipper.container import Node, described
 from shipper.filters import Filters
 from shipper.roster import Inspection, Listener, Roster, by_id
+from towline.engine import INSPECT_TIMEOUT, Engine, Events
 from towline.errors import EngineUnavailable
+from towline.identity import is_id
 from towline.metrics import ENGINE_RECONNECTS
 
 __all__ = ["Listener", "Watcher"]

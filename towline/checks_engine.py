@@ -28,7 +28,7 @@ class Info(Protocol):
 
 
 class Engine(Protocol):
-    """The part of an engine's API that is asked here (shipper.engine has it)."""
+    """The part of an engine's API that is asked here (towline.engine has it)."""
 
     url: str
 

@@ -51,8 +51,8 @@ def check(data: Path | None, state: Path | None, **values: Any) -> None:
 
 
 def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
-    from shipper.engine import Engine
     from towline import checks, checks_engine
+    from towline.engine import Engine
 
     place = checks.Place(data=data, state=state, listen=values["listen"], keep_size=values["keep_size"])
     yield from checks.machine(place)

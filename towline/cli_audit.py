@@ -101,10 +101,10 @@ def _ledger(listen: tuple[str, int]) -> bool:
 def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Iterator[Any]:
     from shipper.checkpoint import Checkpoints
     from shipper.container import Node, described
-    from shipper.engine import Engine
     from shipper.filters import Filters, own_containers
     from shipper.sources.choice import open_source
     from towline.audit import compare
+    from towline.engine import Engine
 
     rows = Checkpoints(values["state"] / "checkpoints.json").peek()
     engine = Engine(values["engine"])

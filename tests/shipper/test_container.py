@@ -7,8 +7,9 @@ from typing import Any
 import docker
 import pytest
 
-from shipper.container import Node, attributes_of, described, is_id, labels_in, provisional
-from shipper.engine import Engine
+from shipper.container import Node, attributes_of, described, labels_in, provisional
+from towline.engine import Engine
+from towline.identity import is_id
 
 ID = "0123456789abcdef" * 4
 NODE = Node("node-1", data_root=Path("/var/lib/docker"))

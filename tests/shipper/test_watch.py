@@ -18,9 +18,9 @@ import docker
 import pytest
 
 from shipper.container import Container
-from shipper.engine import Engine
 from shipper.filters import Filters
 from shipper.watch import Watcher
+from towline.engine import Engine
 from towline.metrics import ENGINE_RECONNECTS
 
 DEADLINE = 60.0

@@ -13,7 +13,7 @@ import pytest
 import requests
 import urllib3
 
-from shipper.engine import Engine, Events
+from towline.engine import Engine, Events
 from towline.errors import EngineUnavailable, UsageError
 
 Serve = Callable[[dict[str, tuple[int, bytes]]], str]

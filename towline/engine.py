@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 TIMEOUT = 30.0
 INSPECT_TIMEOUT = 10.0
 WATCHED = ("start", "die", "rename", "destroy")
-"""Only these events are asked for: health checks alone would send three others every few seconds."""
+"""Events that the log reader asks for: health checks alone would send three others every few seconds."""
 
 _FRACTION = re.compile(r"\.([0-9]+)")
 _LIBRARY_ERRORS = (requests.RequestException, DockerException, urllib3.exceptions.HTTPError, OSError, ValueError)
@@ -119,10 +119,10 @@ class Engine:
         row = self._get(f"/containers/{container_id}/json", {}, min(self._timeout, INSPECT_TIMEOUT), gone=(404, 409))
         return row if isinstance(row, dict) else None
 
-    def events(self, since: str | None = None) -> Events:
+    def events(self, since: str | None = None, watched: Sequence[str] = WATCHED) -> Events:
         """What happens to containers from now on, or from `since` on (seconds.nanoseconds, inclusive; the engine
         remembers its last 256 events, and none from before its own start)."""
-        wanted = {"type": ["container"], "event": list(WATCHED)}
+        wanted = {"type": ["container"], "event": list(watched)}
         params = {"filters": json.dumps(wanted)} | ({"since": since} if since else {})
         response = self._request("/events", params, self._timeout, stream=True)
         try:
