@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import docker
@@ -109,20 +109,23 @@ class Engine:
 
     def containers(self) -> list[Row]:
         """All containers, running or not: rows with Id, Names, Image, Labels, State."""
-        rows = self._get("/containers/json", {"all": "1"}, self._timeout)
-        if not isinstance(rows, list):
-            raise EngineUnavailable(f"{self.url} answers, but not like a Docker engine: check the URL")
-        return [row for row in rows if isinstance(row, dict)]
+        return self._rows("/containers/json", {"all": "1"})
+
+    def swarm(self, kind: Literal["services", "tasks", "nodes"]) -> list[Row]:
+        """All of one kind in the Swarm; only a manager answers this."""
+        return self._rows(f"/{kind}", {})
 
     def inspect(self, container_id: str) -> Row | None:
         """All about one container, or None where it is gone or going."""
         row = self._get(f"/containers/{container_id}/json", {}, min(self._timeout, INSPECT_TIMEOUT), gone=(404, 409))
         return row if isinstance(row, dict) else None
 
-    def events(self, since: str | None = None, watched: Sequence[str] = WATCHED) -> Events:
-        """What happens to containers from now on, or from `since` on (seconds.nanoseconds, inclusive; the engine
+    def events(
+        self, since: str | None = None, watched: Sequence[str] = WATCHED, kinds: Sequence[str] = ("container",)
+    ) -> Events:
+        """What happens to containers (or others: `kinds`) from now on, or from `since` on (seconds.nanoseconds, inclusive; the engine
         remembers its last 256 events, and none from before its own start)."""
-        wanted = {"type": ["container"], "event": list(watched)}
+        wanted = {"type": list(kinds), "event": list(watched)}
         params = {"filters": json.dumps(wanted)} | ({"since": since} if since else {})
         response = self._request("/events", params, self._timeout, stream=True)
         try:
@@ -143,6 +146,12 @@ class Engine:
     def unavailable(self, error: BaseException) -> EngineUnavailable:
         """What `error` means to the person who runs this, and what to do."""
         return EngineUnavailable(_explain(self.url, error))
+
+    def _rows(self, path: str, params: Mapping[str, str]) -> list[Row]:
+        rows = self._get(path, params, self._timeout)
+        if not isinstance(rows, list):
+            raise EngineUnavailable(f"{self.url} answers, but not like a Docker engine: check the URL")
+        return [row for row in rows if isinstance(row, dict)]
 
     def _object(self, path: str) -> Row:
         row = self._get(path, {}, self._timeout)
