@@ -1,4 +1,4 @@
-"""Lines that were stored or spooled, and lost there to damage: noticed once, also across restarts."""
+"""Lines that were stored, spooled or queued, and lost there: noticed once, also across restarts."""
 
 import time
 from collections.abc import Callable
@@ -19,21 +19,29 @@ class Losses:
         self._ever = ever
         self._here = here
         self._clock = clock
-        self._known = (_read(note), 0)
+        self._told = self._noted = (_read(note), 0)
         self._looked = clock() - LOOK_EVERY
 
+    @property
+    def settled(self) -> bool:
+        """Whether all damage up to now is dealt with."""
+        return self._noted == (self._ever(), self._here())
+
     def new(self) -> bool:
-        """Whether there is damage that was not dealt with; looks every few seconds."""
+        """Whether there is damage that was not told of before; looks every few seconds."""
         if self._clock() - self._looked < LOOK_EVERY:
             return False
         self._looked = self._clock()
-        return (self._ever(), self._here()) != self._known
+        before, self._told = self._told, (self._ever(), self._here())
+        return self._told != before
 
     def dealt_with(self) -> None:
-        """What is there by now needs no more doing."""
-        self._known = (self._ever(), self._here())
+        """What `new` told needs no more doing, not even by a process that starts after this one."""
+        if self._noted == self._told:
+            return
+        self._noted = self._told
         with suppress(OSError):  # then it is done once more at the next start
-            self._note.write_text(str(self._known[0]))
+            self._note.write_text(str(self._noted[0]))
 
 
 def _read(note: Path) -> int:

@@ -17,6 +17,7 @@ from shipper.filters import Filters, own_containers
 from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
 from shipper.outbox import Outbox
+from shipper.queue_life import QueueLife
 from shipper.schedule import TICK, Schedule
 from shipper.sources import Source
 from shipper.sources.choice import open_source
@@ -62,7 +63,8 @@ class Shipper:
         self._spool = Spool(settings.state / "spool", settings.spool)
         self._checkpoints = Checkpoints(settings.state / "checkpoints.json")
         self._rows: dict[str, Row] = usable(self._checkpoints.load())
-        self._losses = Losses(settings.state / "losses", lost, lambda: self._spool.damaged)
+        self._life = QueueLife(settings.state / "queue", queue)
+        self._losses = Losses(settings.state / "losses", lost, lambda: self._spool.damaged + self._life.lost())
         self._wake = threading.Event()
         self._outbox = Outbox(queue, self._spool, settings.memory, settings.node or "", self._wake.set)
         self._schedule = Schedule()
@@ -116,10 +118,9 @@ class Shipper:
 
     def _look_for_losses(self) -> None:
         if self._losses.new():
-            log.warning("reading all logs again from their start: what the damage took may still be there")
+            log.warning("reading all logs again from their start: what was lost may still be there")
             self._logs.read_again()
-            if self._checkpoints.save(self._rows):
-                self._losses.dealt_with()
+            self._save(time.monotonic())
 
     def _read(self, tail: Tail, now: float) -> None:
         """Let `tail` read once, and say when it comes again."""
@@ -156,7 +157,10 @@ class Shipper:
 
     def _save(self, now: float) -> None:
         self._saved = now
+        self._life.keep(lambda: self._losses.settled)
         self._unsaved = not self._checkpoints.save(self._rows)
+        if not self._unsaved:
+            self._losses.dealt_with()
 
     def _hand_over(self) -> None:
         """Read what only our open logs still hold, and wait for confirms; what is not confirmed after STOP_WITHIN goes

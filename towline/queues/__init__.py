@@ -39,6 +39,19 @@ class Queue(Protocol):
     def check(self) -> None:
         """Raise QueueUnavailable, with the reason, where batches can't pass right now."""
 
+    def resume(self, life: str) -> None:
+        """Before the first `offer`, where one wants to be told of losses: go on in this `life`, "" for a new one."""
+
+    @property
+    def life(self) -> str:
+        """Name of the life of the queue that confirmed batches are in, worth noting; "" where there is none to tell."""
+
+    @property
+    def lost(self) -> int:
+        """How often a queue was found to be gone, and with it perhaps batches that it had confirmed (also to an earlier
+        process, in the life that was resumed). Grows before `life` changes.
+        """
+
     def depth(self) -> int:
         """Bytes (uncompressed) that wait or are being worked on, as far as this process knows."""
 

@@ -1,14 +1,15 @@
 """Batches from the broker: prefetched as many as memory allows, acknowledged in groups after the store's verdict.
 
 A delivery belongs to the channel it came on. When that ends, the broker hands out again all that was not acknowledged:
-what waits here is dropped, what is in work may be stored twice, and is recognised then by the documents' ids.
+what waits here is dropped, what is in work may be stored twice, and is recognised then by the documents' ids. Where the
+queue was deleted, what waits here goes on to the store: there is no other copy in the broker.
 """
 
-import heapq
 import logging
 import threading
 import time
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from pika import BasicProperties, exceptions
@@ -21,7 +22,9 @@ from towline.queues.amqp_link import Link
 from towline.queues.amqp_message import dead_letter, deliveries_before, lines_in
 from towline.queues.amqp_publisher import Publisher
 from towline.queues.amqp_session import Message, Session
+from towline.queues.amqp_topology import Steps, steps
 from towline.queues.amqp_url import Broker
+from towline.queues.amqp_waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +46,10 @@ class Consumer:
         self._max_bytes = max_bytes
         self._publisher = publisher
         self._changed = threading.Condition()
-        self._waiting: list[Message] = []
-        self._waiting_bytes = 0
+        self._waiting = Waiting()
+        self._places = count()
         self._work = 0
         self._closed = False
-        self._session: Session | None = None
         self._flushing = False
         self._average = 0.0
 
@@ -58,7 +60,7 @@ class Consumer:
         return self.link.problem.text
 
     def depth(self) -> int:
-        return self._work + self._waiting_bytes
+        return self._work + self._waiting.bytes
 
     def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:
         self.link.start()
@@ -88,11 +90,9 @@ class Consumer:
                 self._changed.wait_for(lambda: self._waiting or self._closed, max(0.0, deadline - time.monotonic()))
             elif self._work >= self._max_bytes:
                 return None
-            if self._closed or not self._waiting or (deadline is None and lines_in(self._waiting[0].found) > room):
+            if self._closed or not self._waiting or (deadline is None and lines_in(self._waiting.first.found) > room):
                 return None
-            message = heapq.heappop(self._waiting)
-            self._waiting_bytes -= len(message.body)
-            return message
+            return self._waiting.pop()
 
     def _unpack(self, message: Message) -> "_Taken | None":
         if deliveries_before(message.found) >= TOO_OFTEN:  # it may be what kills us: not even to be looked at
@@ -105,6 +105,9 @@ class Consumer:
             return None
         except Exception as error:  # whatever is in it, it must not stop the others
             self._bury(message, f"{type(error).__name__}: {error}")
+            return None
+        if not batch.count:  # an idle shipper asks whether there still is a way into this queue
+            self._acknowledge(message)
             return None
         with self._changed:
             self._work += batch.size
@@ -131,14 +134,13 @@ class Consumer:
     def _put_back(self, message: Message) -> None:
         """Kept here rather than requeued: that would count as a failed delivery."""
         with self._changed:
-            if message.session is self._session and not self._closed:
-                heapq.heappush(self._waiting, message)
-                self._waiting_bytes += len(message.body)
+            if not self._closed:
+                self._waiting.put_back(message)
                 self._changed.notify()
 
     def _acknowledge(self, message: Message) -> None:
         with self._changed:
-            if message.session is not self._session:
+            if message.session is not self._waiting.session:
                 return
             message.session.done.add(message.tag)
             if self._flushing:
@@ -148,19 +150,25 @@ class Consumer:
 
     # --- in the link's thread
 
+    def steps(self) -> Steps:
+        return steps(self._broker, self._missing)
+
     def ready(self, channel: Channel) -> None:
         session = Session(channel, self._wanted())
         with self._changed:
-            self._session = session
+            self._waiting.begins(session)
             self._flushing = False
         channel.add_on_cancel_callback(lambda _: self._cancelled(session))
         self._consume(session)
 
     def lost(self, error: BaseException) -> None:
         with self._changed:
-            self._session = None
-            self._waiting.clear()
-            self._waiting_bytes = 0
+            self._waiting.over()
+
+    def _missing(self) -> None:
+        with self._changed:
+            self._waiting.missing()
+            self._changed.notify_all()
 
     def leaving(self, channel: Channel) -> None:
         self._flush()
@@ -178,18 +186,18 @@ class Consumer:
 
     def _cancelled(self, session: Session) -> None:
         """The broker has ended the consumer: the queue was deleted, or its leader is gone."""
-        if session is self._session:
+        if session is self._waiting.session:
+            session.orphaned = True
             self.link.renew(QueueUnavailable(f"queue {self._broker.queue!r} was deleted, or its node is gone"))
 
     def _arrived(self, session: Session, method: Any, found: BasicProperties, body: bytes) -> None:
         if method.redelivered:
             amqp_metrics.REDELIVERED.inc()
         with self._changed:
-            if session is not self._session:
+            if session is not self._waiting.session:
                 return
             session.order.append(method.delivery_tag)
-            heapq.heappush(self._waiting, Message(method.delivery_tag, session, found, body))
-            self._waiting_bytes += len(body)
+            self._waiting.push(Message(next(self._places), method.delivery_tag, session, found, body))
             self._changed.notify()
         size = len(body) + OVERHEAD
         self._average += (size - self._average) / 16 if self._average else size
@@ -212,7 +220,7 @@ class Consumer:
     def _flush(self) -> None:
         with self._changed:
             self._flushing = False
-            session = self._session
+            session = self._waiting.session
             if session is None or not session.channel.is_open:
                 return
             all_up_to, others = session.settled()

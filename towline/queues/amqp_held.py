@@ -55,6 +55,12 @@ def packed(batch: Batch, exchange: str, limit: int, places: Iterator[int], confi
     return [Held(next(places), exchange, body, properties(part, now), part.size, then) for part, body in bodies]
 
 
+def question(place: int, exchange: str) -> Held:
+    """A batch without lines: only whether it comes back is of interest."""
+    empty = Batch([])
+    return Held(place, exchange, empty.encode(), properties(empty, time.time()), 0, lambda: None)
+
+
 def fitted(held: Held, limit: int) -> list[Held]:
     """The message as several of at most `limit` bytes, at its place; nothing where a single line is larger."""
     if len(held.body) <= limit:

@@ -17,7 +17,7 @@ from towline.queues import amqp_metrics
 from towline.queues.amqp_backoff import Backoff
 from towline.queues.amqp_errors import explain
 from towline.queues.amqp_problem import Problem
-from towline.queues.amqp_topology import Declaring, steps
+from towline.queues.amqp_topology import Declaring, Steps
 from towline.queues.amqp_url import Broker
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ CLOSE_WITHIN = 5.0
 
 class LinkUser(Protocol):
     """Is told in the link's thread."""
+
+    def steps(self) -> Steps:
+        """What has to be declared before work begins."""
 
     def ready(self, channel: Channel) -> None:
         """Everything is declared, and this channel is for work."""
@@ -180,7 +183,7 @@ class Link:
             return
         Declaring(
             connection,
-            steps(self._broker),
+            self._user.steps(),
             done=lambda: self._open_channel(connection),
             failed=lambda error: self._refused(connection, error),
         )

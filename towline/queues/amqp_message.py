@@ -1,7 +1,7 @@
 """A batch as an AMQP message, for this program and for any other that wants to read or write the queue.
 
 One message is one batch. Published persistent and mandatory, with publisher confirms, to the topic exchange `towline`
-with routing key `logs`:
+with routing key `logs`, or `logs.` and 16 hex digits where a shipper has a way of its own (amqp_way.py):
 
 | property | value |
 |---|---|
@@ -15,6 +15,7 @@ with routing key `logs`:
 
 The body is described in towline/batch.py and says all that the headers say; they are there so that it need not be
 unpacked to be counted or routed. A reader must expect to meet a message twice: the documents' `_id` are the same then.
+A batch may hold no lines: a shipper that has been quiet asks with it whether its way still leads here.
 
 A message that can't be read is published to `towline.dead` as it was, with two more headers: `towline-reason`, one
 line of text, and `towline-queue`, where it was found. What the broker itself puts there (delivery limit) has `x-death`.

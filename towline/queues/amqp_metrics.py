@@ -10,5 +10,7 @@ REFUSED = Counter("towline_queue_refused", "Messages that the broker did not kee
                   "reason: full, unroutable.", ["reason"], registry=REGISTRY)  # fmt: skip
 DAMAGED = Counter("towline_queue_damaged", "Messages that could not be read and went to the dead letters.",
                   registry=REGISTRY)  # fmt: skip
+LOST = Counter("towline_queue_lost", "Times the broker's queue was found to be deleted after it had taken messages of "
+               "this process or an earlier one; all logs are read again then.", registry=REGISTRY)  # fmt: skip
 REDELIVERED = Counter("towline_queue_redelivered", "Messages that the broker handed out before, to this process or "
                       "another.", registry=REGISTRY)  # fmt: skip

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from itertools import count, takewhile
+from itertools import count
 from typing import Any
 
 from pika import BasicProperties, exceptions
@@ -20,11 +20,14 @@ from towline.batch import Batch
 from towline.errors import QueueUnavailable
 from towline.queues import amqp_metrics
 from towline.queues.amqp_errors import size_limit
-from towline.queues.amqp_held import Held, fitted, packed
+from towline.queues.amqp_flight import Flight
+from towline.queues.amqp_held import Held, fitted, packed, question
 from towline.queues.amqp_link import Link
 from towline.queues.amqp_message import ROUTING_KEY
 from towline.queues.amqp_problem import Problem
+from towline.queues.amqp_topology import Steps
 from towline.queues.amqp_url import Broker
+from towline.queues.amqp_way import Way
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ MESSAGE_BYTES = 8 << 20
 """Larger bodies travel as several messages: brokers of today take 16 MiB unless told otherwise."""
 FIRST_PROBE, LONGEST_PROBE = 0.2, 10.0
 LOOK_EVERY = 10.0
+ASK_EVERY = 60.0
+"""Seconds without a message after which an empty one asks whether the queue is still the same."""
 SLOW, HUNG = 30.0, 120.0
 """Seconds without any confirm after which that is said; and after which another connection is tried."""
 
@@ -43,6 +48,7 @@ class Publisher:
 
     def __init__(self, broker: Broker, max_bytes: int) -> None:
         self.link = Link(broker, "publish", self)
+        self.way = Way(broker)
         self._broker = broker
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -52,15 +58,15 @@ class Publisher:
         self._fresh: list[Held] = []
         self._woken = False
         self._waiting: list[Held] = []
-        self._flight: dict[int, Held] = {}
-        self._ids: dict[str, Held] = {}
+        self._flight = Flight()
         self._channel: Channel | None = None
-        self._tag = 0
         self._limit = MESSAGE_BYTES
         self._refused = Problem("publish")
         self._refusals = 0
         self._timer: Any = None
         self._watch: Any = None
+        self._asking: Any = None
+        self._sent = 0.0
         self._progress = 0.0
         self._slow = Problem("publish")
         self._stuck = Problem("publish")
@@ -118,9 +124,11 @@ class Publisher:
 
     # --- in the link's thread
 
+    def steps(self) -> Steps:
+        return self.way.steps()
+
     def ready(self, channel: Channel) -> None:
         self._channel = channel
-        self._tag = 0
         self._progress = time.monotonic()
         channel.confirm_delivery(self._answered)
         channel.add_on_return_callback(self._returned)
@@ -128,12 +136,11 @@ class Publisher:
             self._probe()
         else:
             self._pump()
+            self._ask(0.0)
 
     def lost(self, error: BaseException) -> None:
         self._channel = None
-        self._waiting += self._flight.values()
-        self._flight.clear()
-        self._ids.clear()
+        self._waiting += self._flight.take_back()
         limit = size_limit(error)
         if limit is not None:
             self._limit = limit
@@ -156,50 +163,58 @@ class Publisher:
             self._send(self._channel, heapq.heappop(self._waiting))
 
     def _send(self, channel: Channel, held: Held) -> None:
-        held.returned = False
         if not self._flight:
             self._progress = time.monotonic()
             self._watch = self._watch or self.link.later(LOOK_EVERY, self._look)
-        self._tag += 1
-        self._flight[self._tag] = held
-        self._ids[str(held.properties.message_id)] = held
+        self._flight.add(held)
+        self._sent = time.monotonic()
         try:
-            channel.basic_publish(held.exchange, ROUTING_KEY, held.body, held.properties, mandatory=True)
+            channel.basic_publish(held.exchange, self._key(held), held.body, held.properties, mandatory=True)
         except exceptions.AMQPError as error:  # closing under our hands: `lost` follows, or has been
             log.debug("publish: %r", error)
 
+    def _ask(self, after: float) -> None:
+        """Where nothing has been sent for so long: whether our way still leads into the queue. Else a shipper that has
+        gone quiet would not hear that its last lines were lost."""
+        self.link.cancel(self._asking)
+        self._asking = None
+        if self._channel is None or not self.way.life:
+            return
+        self._asking = self.link.later(ASK_EVERY, lambda: self._ask(ASK_EVERY))
+        if not self._flight and not self._refused and time.monotonic() - self._sent >= after:
+            self._send(self._channel, question(next(self._places), self._broker.exchange))
+
+    def _key(self, held: Held) -> str:
+        return self.way.key if held.exchange == self._broker.exchange else ROUTING_KEY
+
     def _returned(self, channel: Any, method: Any, found: BasicProperties, body: bytes) -> None:
-        """No queue for it: the confirm that follows does not count."""
-        held = self._ids.get(str(found.message_id))
-        if channel is self._channel and held is not None:
-            held.returned = True
+        if channel is self._channel:
+            self._flight.returned(found.message_id)
 
     def _answered(self, frame: Any) -> None:
         answer = frame.method
-        last: int = answer.delivery_tag
-        tags = list(takewhile(lambda tag: tag <= last, self._flight)) if answer.multiple else [last]
         self._progress = time.monotonic()
         self._slow.ends()
         kept = isinstance(answer, Basic.Ack)
-        for tag in tags:
-            held = self._flight.pop(tag, None)
-            if held is not None:
-                self._ids.pop(str(held.properties.message_id), None)
-                self._decided(held, kept)
+        for held in self._flight.answered(answer):
+            self._decided(held, kept)
         self._pump()
 
     def _decided(self, held: Held, kept: bool) -> None:
+        ours = held.exchange == self._broker.exchange
+        name = self._broker.queue if ours else self._broker.dead
         if held.returned:
-            name = self._broker.dead if held.exchange == self._broker.dead else self._broker.queue
+            if ours:
+                self.way.ended()
             self._refuse(held, "unroutable", f"queue {name!r} is gone, or not bound to exchange {held.exchange!r}")
         elif not kept:
-            name = self._broker.dead if held.exchange == self._broker.dead else self._broker.queue
-            self._refuse(
-                held, "full", f"queue {name!r} takes nothing: it is full (the indexers don't keep up), or fails"
-            )
+            why = "it is full (the indexers don't keep up), or fails"
+            self._refuse(held, "full", f"queue {name!r} takes nothing: {why}")
         else:
             self._refused.ends()
             self._refusals = 0
+            if ours:
+                self.way.taken()
             self._finish(held)
 
     def _finish(self, held: Held) -> None:

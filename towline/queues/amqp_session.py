@@ -19,6 +19,8 @@ class Session:
     """Acknowledged out of order, and still in `order`."""
     consumer: str = ""
     changing: bool = False
+    orphaned: bool = False
+    """Its queue was deleted: nobody will hand out again what it brought."""
 
     def settled(self) -> tuple[int | None, list[int]]:
         """What is to be acknowledged now: all up to the first number, and the others one by one."""
@@ -37,7 +39,9 @@ class Session:
 
 @dataclass(order=True)
 class Message:
-    tag: int
+    place: int
+    """In the order of arrival, also over several sessions."""
+    tag: int = field(compare=False)
     session: Session = field(compare=False)
     found: BasicProperties = field(compare=False)
     body: bytes = field(compare=False)

@@ -1,7 +1,7 @@
 """What has to be there on the broker: declared by us, or only checked where our account may not declare.
 
-    exchange towline (topic) ── logs ──▶ queue towline.logs ── dead letters ──▶ exchange towline.dead (fanout)
-                                                                                └──▶ queue towline.dead
+    exchange towline (topic) ── logs, logs.* ──▶ queue towline.logs ── dead letters ──▶ exchange towline.dead (fanout)
+                                                                                        └──▶ queue towline.dead
 
 Both are quorum queues, bounded in bytes; beyond the bound they refuse (reject-publish) and never drop the oldest.
 
@@ -29,8 +29,11 @@ Step = Callable[[Channel, Callable[[Any], None]], object]
 Steps = Generator[Step, Any, None]
 
 
-def steps(broker: Broker) -> Steps:
-    """Everything to be declared or checked; raises QueueUnavailable where something is lacking that we may not make."""
+def steps(broker: Broker, missing: Callable[[], None]) -> Steps:
+    """Everything to be declared or checked; raises QueueUnavailable where something is lacking that we may not make.
+
+    `missing` is called where the queue is not there: it is new, or was deleted with what was in it.
+    """
     yield from _exchange(broker, broker.exchange, "topic")
     yield from _exchange(broker, broker.dead, "fanout")
     yield from _queue(broker, broker.dead, {}, broker.dead)
@@ -38,7 +41,30 @@ def steps(broker: Broker) -> Steps:
         "x-dead-letter-exchange": broker.dead,
         "x-delivery-limit": DELIVERY_LIMIT,
     }
+    if not (yield from _is_there(broker.queue)):
+        missing()
     yield from _queue(broker, broker.queue, more, broker.exchange)
+
+
+def bind(broker: Broker, key: str) -> Generator[Step, Any, bool]:
+    """Bind the queue to one more routing key; False where the account may not do that."""
+    try:
+        yield lambda channel, then: channel.queue_bind(broker.queue, broker.exchange, key, callback=then)
+    except exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != 403:
+            raise
+        return False
+    return True
+
+
+def _is_there(name: str) -> Generator[Step, Any, bool]:
+    try:
+        yield lambda channel, then: channel.queue_declare(name, passive=True, callback=then)
+    except exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != 404:
+            raise
+        return False
+    return True
 
 
 def _exchange(broker: Broker, name: str, kind: Any) -> Steps:

@@ -16,6 +16,8 @@ class MemoryQueue:
     """
 
     def __init__(self, max_bytes: int) -> None:
+        self.life = ""
+        self.lost = 0  # it confirms nothing before the store's verdict
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
         self._waiting: list[_Delivery] = []
@@ -49,6 +51,9 @@ class MemoryQueue:
     def check(self) -> None:
         if self._closed:
             raise QueueUnavailable("the memory queue is closed: this process is stopping")
+
+    def resume(self, life: str) -> None:
+        """There is only this one."""
 
     def depth(self) -> int:
         return self._held

@@ -55,6 +55,17 @@ class RabbitQueue:
             if problem := side.problem or ("" if answered else f"the broker has not answered for {PATIENCE:.0f} s"):
                 raise QueueUnavailable(problem)
 
+    def resume(self, life: str) -> None:
+        self._publisher.way.resume(life)
+
+    @property
+    def life(self) -> str:
+        return self._publisher.way.life
+
+    @property
+    def lost(self) -> int:
+        return self._publisher.way.lost
+
     def depth(self) -> int:
         return self._publisher.depth() + self._consumer.depth()
 
