@@ -2,7 +2,8 @@
 
 A parcel is offered to the queue until it takes it. When the queue takes none for a second, parcels whose lines could
 vanish where they are go to the spool, which makes them as safe as a confirm; the others wait, and reading with them.
-The spool is drained beside live traffic, a bounded amount at each pump.
+The spool is drained in its order beside live traffic, at a bounded rate: after an outage all nodes drain at once, and
+what is written now must not wait behind all that.
 """
 
 from collections import deque
@@ -23,6 +24,8 @@ SPOOL_AFTER = 1.0
 """Seconds for which the queue takes nothing before urgent parcels are spooled."""
 DRAIN_WINDOW = 16
 """Batches of the spool that may be out at the queue at a time."""
+DRAIN_RATE = 8 << 20
+"""Bytes a second of lines (not compressed) that leave the spool, about 40,000 lines; one second's worth at once."""
 
 
 @dataclass
@@ -31,6 +34,20 @@ class Parcel:
     marks: list[tuple[Tail, Mark]]
     urgent: bool
     since: float
+
+
+class Allowance:
+    """What may be used of something that comes at `rate` a second, of which one second's worth can be saved up."""
+
+    def __init__(self, rate: float) -> None:
+        self.left = rate
+        self._rate = rate
+        self._at: float | None = None
+
+    def refill(self, now: float) -> None:
+        if self._at is not None:
+            self.left = min(self._rate, self.left + (now - self._at) * self._rate)
+        self._at = now
 
 
 class Outbox:
@@ -54,6 +71,7 @@ class Outbox:
         self._confirmed: deque[Parcel | tuple[Token, Batch]] = deque()
         self._bytes = 0
         self._draining = 0
+        self._drain = Allowance(DRAIN_RATE)
         self._took = 0.0
         self._heard = 0.0
         self._stuck = False
@@ -110,7 +128,7 @@ class Outbox:
         if self._waiting:
             self._save_overdue(now)
         else:
-            self._drain()
+            self._drain_some(now)
         metrics.IN_FLIGHT_BYTES.set(self._bytes)
         metrics.SPOOL_BYTES.set(self._spool.bytes)
         self._count_damage()
@@ -171,9 +189,10 @@ class Outbox:
     def _overdue(self, parcel: Parcel, now: float) -> bool:
         return parcel.urgent and now - parcel.since >= SPOOL_AFTER
 
-    def _drain(self) -> None:
+    def _drain_some(self, now: float) -> None:
         """Offer the oldest of the spool, beside what was read just now."""
-        while self._draining < DRAIN_WINDOW:
+        self._drain.refill(now)
+        while self._draining < DRAIN_WINDOW and self._drain.left > 0:
             head = self._spool.head()
             if head is None:
                 return
@@ -182,6 +201,7 @@ class Outbox:
                 return
             _count(metrics.LINES_PUBLISHED, head[1])
             self._draining += 1
+            self._drain.left -= head[1].size
 
     def _safe(self, parcel: Parcel) -> None:
         for tail, mark in parcel.marks:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shipper import outbox
 from shipper.entries import Place, Position
 from shipper.lines import State
 from shipper.outbox import SPOOL_AFTER, Outbox
@@ -22,6 +23,8 @@ class Setting:
     """An outbox over a real queue and a real spool, and one container to fill it from."""
 
     def __init__(self, folder: Path, service: str, queue_bytes: int = 1000, spool_bytes: int = 1 << 20) -> None:
+        self.folder = folder
+        self.queue_bytes = queue_bytes
         self.queue = MemoryQueue(queue_bytes)
         self.spool = Spool(folder / "spool", spool_bytes)
         self.service = service
@@ -29,6 +32,10 @@ class Setting:
         self.tail = Tail("c" * 64, JsonFileSource(folder / "none", None, running=True), None, 1 << 20)
         self.number = 0
         self.now = 100.0
+
+    def again(self) -> "Setting":
+        """As after a restart."""
+        return Setting(self.folder, self.service, self.queue_bytes)
 
     def put(self, lines: int = 1, size: int = 500) -> Mark:
         self.number += 1
@@ -135,6 +142,33 @@ def test_the_spool_is_drained_and_the_ledger_closes(setting: Setting) -> None:
     assert setting.spool.lines() == {}
     assert setting.ledger("read_total") == setting.ledger("confirmed_total") == 18
     assert setting.ledger("in_flight") == 0
+
+
+def test_the_spool_leaves_in_its_order_and_no_faster_than_its_rate(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "DRAIN_RATE", 1000)  # two of the batches below each second
+    for _ in range(8):
+        setting.put()
+    setting.outbox.save_all()
+    setting.close()
+    after = setting.again()
+    taken = []
+    for moment in range(40):
+        after.put(size=20)  # live lines pass all the time
+        after.later(0.1)
+        deliveries = after.queue.take(100, 0)
+        taken += [(moment, each.batch.size, each.batch.sections[0].first) for each in deliveries]
+        for each in deliveries:
+            each.done()
+        after.outbox.settle(after.now)
+    spooled = [(moment, first) for moment, size, first in taken if size == 500]
+    assert [first for _, first in spooled] == [STAMP % number for number in range(1, 9)]
+    assert [moment for moment, _ in spooled] == sorted(moment for moment, _ in spooled)
+    for second in range(1, 4):
+        assert sum(moment <= 10 * second for moment, _ in spooled) <= 2 + 2 * second, spooled
+    assert sum(size == 20 for _, size, _ in taken) == 40
+    after.close()
 
 
 def test_reading_waits_when_memory_is_full_and_the_spool_too(tmp_path: Path) -> None:
