@@ -12,8 +12,17 @@ from towline.errors import TowlineError
 log = logging.getLogger(__name__)
 
 
+class Incomplete(TowlineError):
+    """Something could not be read; `families` holds what could, and stays in the scrape."""
+
+    def __init__(self, text: str, families: Iterable[Family]) -> None:
+        super().__init__(text)
+        self.families = list(families)
+
+
 class Collector(Protocol):
-    """Something that is measured. `collect` reads it now; what it raises costs this collector's families only."""
+    """Something that is measured. `collect` reads it now; what it raises costs this collector's families only, and of
+    those not the ones that an Incomplete holds."""
 
     name: str
 
@@ -50,6 +59,7 @@ class Scrape:
         try:
             found = list(collector.collect())
         except Exception as error:
+            families += error.families if isinstance(error, Incomplete) else ()
             self._failed(collector.name, error)
             return False
         families += found
@@ -62,8 +72,8 @@ class Scrape:
         if name in self._broken:
             return
         self._broken.add(name)
-        unforeseen = None if isinstance(error, (TowlineError, OSError)) else error
-        log.warning("no %s metrics: %s (told once, until they are back)", name, error, exc_info=unforeseen)
+        unforeseen = None if isinstance(error, TowlineError | OSError) else error
+        log.warning("%s metrics are missing: %s (told once, until they are back)", name, error, exc_info=unforeseen)
 
     def _told(self, outcomes: list[tuple[str, bool, float]]) -> list[Family]:
         prefix = f"{self._namespace}_scrape_collector"

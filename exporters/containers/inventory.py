@@ -1,0 +1,200 @@
+"""What is known of each container: the engine's events and answers in, what a scrape tells out.
+
+Events count (restarts, OOM kills), answers of `inspect` correct. A container is told of until `keep` seconds after its
+end, also when it has been removed meanwhile.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from exporters.containers.described import ALIVE, HEALTH, Described, of_event
+from exporters.containers.naming import Naming
+from towline.identity import name_of
+
+SAME_START = 0.5
+"""A start event so many seconds from the start that `inspect` told of is that start."""
+
+
+@dataclass(slots=True)
+class Known:
+    """One container. `block` is its label block (open). `changes` grows with anything that its readers depend on."""
+
+    told: Described
+    block: bytes
+    changes: int = 0
+    restarts: int = 0
+    ended: float | None = None
+    removed: bool = False
+    started_before: bool = False
+    start_event: float = 0.0
+    oom_past: int = 0
+    oom_last_run: int = 0
+    oom_events: int = 0
+    oom_seen: int = 0
+
+    @property
+    def alive(self) -> bool:
+        return self.told.state in ALIVE and not self.removed
+
+    @property
+    def oom_kills(self) -> int:
+        """Of all its runs: the engine's events or the kernel's count, whichever saw more."""
+        return self.oom_past + max(self.oom_events, self.oom_seen)
+
+
+class Inventory:
+    """Safe to call from any thread. `clock`: seconds since 1970."""
+
+    def __init__(self, naming: Naming, keep: float = 300.0, clock: Callable[[], float] = time.time) -> None:
+        self.node = ""
+        self.changes = 0
+        """Grows with whatever the readers of running containers depend on."""
+        self._naming = naming
+        self._keep = keep
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._known: dict[str, Known] = {}
+
+    # --- out
+
+    def shown(self) -> list[Known]:
+        """All that a scrape tells of, in the order in which they became known."""
+        with self._lock:
+            horizon = self._clock() - self._keep
+            past = [key for key, known in self._known.items() if known.removed and (known.ended or 0) < horizon]
+            for key in past:
+                del self._known[key]
+            return [known for known in self._known.values() if known.ended is None or known.ended >= horizon]
+
+    def running(self) -> list[Known]:
+        """Those that have processes now."""
+        with self._lock:
+            return [known for known in self._known.values() if known.alive and known.told.pid]
+
+    # --- in: events
+
+    def happened(self, container_id: str, action: str, attributes: Mapping[str, Any], when: float) -> None:
+        """Take in an event. What it leaves open, an `inspect` afterwards tells."""
+        with self._lock:
+            known = self._known.get(container_id) or self._add(of_event(container_id, attributes))
+            verb, _, rest = action.partition(": ")
+            if verb == "start":
+                self._started(known, when)
+            elif verb == "die":
+                self._ended(known, when, attributes.get("exitCode"))
+            elif verb == "oom":
+                self._oom(known)
+            elif verb in ("pause", "unpause"):
+                self._tell(known, replace(known.told, state="paused" if verb == "pause" else "running"))
+            elif verb == "health_status" and rest in HEALTH:
+                self._tell(known, replace(known.told, health=rest))
+            elif verb == "rename":
+                self._tell(known, replace(known.told, name=name_of(attributes.get("name"))))
+            elif verb == "update":
+                self._changed(known)
+            elif verb == "destroy":
+                self._removed(known, when)
+
+    def _started(self, known: Known, when: float) -> None:
+        told = known.told
+        if told.state in ALIVE and known.start_event < told.started - SAME_START:
+            same = abs(when - told.started) < SAME_START
+        else:
+            same = False
+        known.start_event = when
+        if same:
+            return
+        known.restarts += known.started_before
+        known.started_before, known.ended = True, None
+        self._close_run(known)
+        known.oom_last_run = 0
+        self._tell(known, replace(told, state="running", started=when, pid=0))
+
+    def _ended(self, known: Known, when: float, code: object) -> None:
+        text = str(code)
+        exit_code = int(text) if text.isascii() and text.isdecimal() else None
+        self._close_run(known)
+        known.ended = when
+        known.started_before = True
+        self._tell(known, replace(known.told, state="exited", finished=when, exit_code=exit_code, pid=0))
+
+    def _oom(self, known: Known) -> None:
+        if known.told.state in ALIVE:
+            known.oom_events += 1
+        elif not known.oom_last_run:  # told after the end of the run that it belongs to
+            known.oom_past, known.oom_last_run = known.oom_past + 1, 1
+
+    def _close_run(self, known: Known) -> None:
+        kills = max(known.oom_events, known.oom_seen)
+        known.oom_past += kills
+        known.oom_last_run = max(known.oom_last_run, kills)
+        known.oom_events = known.oom_seen = 0
+
+    def _removed(self, known: Known, when: float) -> None:
+        self._close_run(known)
+        known.removed = True
+        known.ended = known.ended or when
+        state = known.told.state
+        self._tell(known, replace(known.told, state="exited" if state in ALIVE else state, pid=0))
+
+    # --- in: answers
+
+    def inspected(self, found: Described) -> None:
+        """What `inspect` says now."""
+        with self._lock:
+            known = self._known.get(found.id)
+            if known is None:
+                known = self._add(found)
+            elif known.removed:
+                return
+            if found.started and not (known.started_before or found.state == "created"):
+                known.started_before = True
+            known.restarts = max(known.restarts, found.restarts)
+            known.ended = (known.ended or found.finished) if found.state in ("exited", "dead") else None
+            if found.pid != known.told.pid and known.told.pid:
+                self._close_run(known)  # another run, whose events were lost
+            self._tell(known, found)
+            if found.state not in ALIVE and found.oom_killed:
+                self._close_run(known)
+                self._oom(known)
+
+    def gone(self, container_id: str) -> None:
+        """The engine knows no such container any more."""
+        with self._lock:
+            known = self._known.get(container_id)
+            if known is not None and not known.removed:
+                self._removed(known, self._clock())
+
+    def differing(self, rows: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Ids of those that a list of all containers shows otherwise than they are known here."""
+        with self._lock:
+            listed = {str(row.get("Id")): str(row.get("State")) for row in rows}
+            known = {key: found.told.state for key, found in self._known.items() if not found.removed}
+            return {key for key in {*listed, *known} if listed.get(key) != known.get(key)}
+
+    def saw_oom_kills(self, known: Known, count: int) -> None:
+        """The kernel's count of this run."""
+        with self._lock:
+            if known.alive:
+                known.oom_seen = max(known.oom_seen, count)
+
+    # ---
+
+    def _add(self, found: Described) -> Known:
+        block = self._naming.block(found.id, found.name, found.image, found.labels)
+        known = self._known[found.id] = Known(found, block)
+        return known
+
+    def _tell(self, known: Known, told: Described) -> None:
+        if told != known.told:
+            known.told = told
+            self._changed(known)
+
+    def _changed(self, known: Known) -> None:
+        told = known.told
+        known.block = self._naming.block(told.id, told.name, told.image, told.labels)
+        known.changes += 1
+        self.changes += 1

@@ -1,0 +1,54 @@
+"""Many containers' samples as families: columns in, rows in, joined bytes out. Nothing here runs once per sample.
+
+A row is an open label block and the column's values as text; the kernel's digits go through as they were read.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+
+from exporters.exposition import Family
+
+Value = bytes | None
+"""Digits as they are shown; None leaves the sample out."""
+
+Row = tuple[bytes, Sequence[Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One family, or those of its samples that share the labels `more`, as `,cpu="total"`."""
+
+    name: str
+    kind: str
+    help: str
+    more: str = ""
+
+
+def families(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Family]:
+    """One family for each column that has values. All rows are as long as `columns`."""
+    if not rows:
+        return
+    blocks = [block for block, _ in rows]
+    for column, values in zip(columns, zip(*(values for _, values in rows), strict=True), strict=True):
+        body = _body(column, blocks, values)
+        if body:
+            yield Family(column.name, column.kind, column.help, body)
+
+
+def _body(column: Column, blocks: Sequence[bytes], values: Sequence[Value]) -> bytes:
+    if None in values:
+        kept = [pair for pair in zip(blocks, values, strict=True) if pair[1] is not None]
+        if not kept:
+            return b""
+        blocks, values = zip(*kept, strict=True)
+    name, close = column.name.encode(), column.more.encode() + b"} "
+    pieces = zip(repeat(name), blocks, repeat(close), values, repeat(b"\n"))  # repeat never ends
+    return b"".join(chain.from_iterable(pieces))
+
+
+def scaled(digits: bytes, places: int) -> bytes:
+    """Whole `digits` of a 10^-places unit as a decimal number: exact, and quicker than a float."""
+    if len(digits) <= places:
+        digits = digits.rjust(places + 1, b"0")
+    return digits[:-places] + b"." + digits[-places:]

@@ -1,0 +1,158 @@
+"""Keeps the inventory true: events as they happen, `inspect` for what they leave open, a list against what they lose.
+
+A scrape asks the engine nothing.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from exporters.containers.described import of_inspect
+from exporters.containers.inventory import Inventory
+from towline.engine import Engine, Events
+from towline.errors import EngineUnavailable
+from towline.identity import is_id
+
+log = logging.getLogger(__name__)
+
+WATCHED = ("create", "start", "die", "oom", "pause", "unpause", "rename", "update", "destroy", "health_status")
+RECONCILE = 60.0
+SHORTEST_WAIT, LONGEST_WAIT = 0.2, 10.0
+
+
+class EngineWatch:
+    """Follows `engine` into `inventory`. `node`: this node's name, default the engine's own; `interval`: seconds."""
+
+    def __init__(
+        self, engine: Engine, inventory: Inventory, node: str | None = None, *, interval: float = RECONCILE
+    ) -> None:
+        self.problem = f"not yet connected to the engine at {engine.url}"
+        """Why the inventory may be out of date, "" where it is not."""
+        self._engine = engine
+        self._inventory = inventory
+        self._node = node
+        self._interval = interval
+        self._stream: Events | None = None
+        self._last = (0, "", "")
+        self._asked: dict[str, None] = {}
+        self._list_now = False
+        self._wake = threading.Condition()
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Follow until `stop`. The engine may be away at any time, also at the start."""
+        asking = threading.Thread(target=self._keep_asking, name="inspect for metrics", daemon=True)
+        asking.start()
+        wait = SHORTEST_WAIT
+        while not self._stopping.is_set():
+            begin = monotonic()
+            try:
+                self._follow()
+            except EngineUnavailable as error:
+                self.problem = str(error)
+            wait = SHORTEST_WAIT if monotonic() - begin > LONGEST_WAIT else wait
+            self._stopping.wait(wait * random.uniform(0.5, 1.0))
+            wait = min(wait * 2, LONGEST_WAIT)
+        asking.join(LONGEST_WAIT)
+        self._engine.close()
+
+    def stop(self) -> None:
+        """End `run` soon. From any thread, any number of times."""
+        self._stopping.set()
+        with self._wake:
+            self._wake.notify_all()
+        if (stream := self._stream) is not None:
+            stream.close()
+
+    def inspect(self, container_id: str) -> None:
+        """Have the engine asked about this container, soon."""
+        with self._wake:
+            self._asked[container_id] = None
+            self._wake.notify_all()
+
+    # --- events
+
+    def _follow(self) -> None:
+        info = self._engine.info()
+        self._inventory.node = self._node or info.name
+        since = self._last[0] or info.clock
+        stream = self._engine.events(f"{since // 10**9}.{since % 10**9:09d}" if since else None, WATCHED)
+        self._last = self._last if self._last[0] else (since, "", "")
+        try:
+            self._stream = stream
+            self._ask_for_list()
+            if self._stopping.is_set():
+                return
+            for event in stream:
+                self._happened(event)
+        finally:
+            self._stream = None
+            stream.close()
+        raise EngineUnavailable(f"the engine at {self._engine.url} ended its event stream")
+
+    def _happened(self, event: Mapping[str, Any]) -> None:
+        try:
+            action, container_id = str(event["Action"]), event["Actor"]["ID"]
+            mark = (int(event.get("timeNano") or 0), str(container_id), action)
+            attributes = event["Actor"].get("Attributes") or {}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return
+        if mark == self._last or not is_id(container_id):
+            return  # `since` is inclusive: the last one comes again
+        self._last = mark
+        self._inventory.happened(container_id, action, attributes, mark[0] / 1e9)
+        if action not in ("oom", "destroy"):
+            self.inspect(container_id)
+
+    # --- questions
+
+    def _ask_for_list(self) -> None:
+        with self._wake:
+            self._list_now = True
+            self._wake.notify_all()
+
+    def _keep_asking(self) -> None:
+        listed = monotonic()
+        while not self._stopping.is_set():
+            with self._wake:
+                self._wake.wait_for(
+                    lambda: self._asked or self._list_now or self._stopping.is_set(),
+                    listed + self._interval - monotonic(),
+                )
+                wanted, self._asked = list(self._asked), {}
+                listing, self._list_now = self._list_now or monotonic() - listed >= self._interval, False
+            try:
+                for container_id in wanted:
+                    self._inspect(container_id)
+                if listing and self._stream is not None:
+                    self._reconcile()
+            except EngineUnavailable as error:
+                self._away(str(error))
+            except Exception:
+                log.exception("the engine's answer could not be used; asking again in a while")
+            listed = monotonic() if listing else listed
+
+    def _reconcile(self) -> None:
+        differing = self._inventory.differing(self._engine.containers())
+        for container_id in filter(is_id, differing):
+            self._inspect(container_id)
+        self.problem = ""
+
+    def _inspect(self, container_id: str) -> None:
+        row = self._engine.inspect(container_id)
+        if row is None:
+            self._inventory.gone(container_id)
+        else:
+            self._inventory.inspected(of_inspect(row))
+
+    def _is_wanted(self) -> bool:
+        return bool(self._asked) or self._list_now or self._stopping.is_set()
+
+    def _away(self, why: str) -> None:
+        """Another stream brings another list, which shows what is still to be asked."""
+        self.problem = why
+        if (stream := self._stream) is not None:
+            stream.close()
