@@ -80,7 +80,7 @@ def _header(found: Family, openmetrics: bool) -> bytes:
         help = found.help.translate(_ESCAPES)
         if kind == "counter" and name.endswith("_total"):
             name = name.removesuffix("_total")
-        elif kind != "gauge":
+        elif kind not in ("gauge", "histogram", "summary"):
             kind = "unknown"  # also a counter whose samples don't end in _total: OpenMetrics refuses those
     return f"# HELP {name} {help}\n# TYPE {name} {kind}\n".encode("utf-8", "replace")
 

@@ -22,8 +22,9 @@ _NAMES = [
     "close_wait",
     "last_ack",
     "listen",
+    "closing",
+    "syn_recv",
 ]
-_NAMES += ["closing", "syn_recv"]
 # sl local_address rem_address st tx_queue:rx_queue …
 _LINE = re.compile(rb"^ *\d+: \S+ \S+ ([0-9A-F]{2}) ([0-9A-F]{8}):([0-9A-F]{8}) ", re.MULTILINE)
 
