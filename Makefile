@@ -29,16 +29,14 @@ format: bootstrap ## let ruff put the code in order
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-# The faults of the whole pipeline (RabbitMQ, Elasticsearch) are in `make pipeline` and `make soak` until they hold
-# on a loaded machine, too.
 test: servers check ## everything but the long runs, on real servers
-	@scripts/test.sh -m 'not soak' --ignore tests/system/test_pipeline.py
+	@scripts/test.sh all
 
 pipeline: servers ## ship and index over RabbitMQ and Elasticsearch, with faults
-	@TOWLINE_TEST_PROCESSES=0 scripts/test.sh -m 'not soak' tests/system/test_pipeline.py
+	@scripts/test.sh pipeline
 
-system: servers ## only the black-box tests
-	@scripts/test.sh -m 'not soak' tests/system
+system: servers ## only the black-box tests, without the pipeline's
+	@scripts/test.sh -m 'not soak' tests/system --ignore tests/system/test_pipeline.py
 
 bench: bootstrap ## measure; prints figures, asserts nothing
 	@$(PY) scripts/demo.py image

@@ -1,6 +1,6 @@
 """Faults that may hit a running pipeline, by name: each does its harm, waits, and repairs it again.
 
-All of them need a pipeline whose indexer goes through the proxy.
+All of them need a pipeline whose indexer goes through the proxy; some need its wires and clocks.
 """
 
 import contextlib
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import proxy
 from harness import wait_until
-from pipeline import BROKER_STOPPED, STOPPED, Pipeline, Row, stopped
+from pipeline import Pipeline, Row
+from servers import BROKER_STOPPED, STOPPED, stopped
 
 Fault = Callable[[Pipeline], None]
 
@@ -19,6 +20,7 @@ Fault = Callable[[Pipeline], None]
 def kill_shipper(pipeline: Pipeline) -> None:
     for _ in range(3):
         pipeline.shipper.kill()
+        pipeline.ends()
         pipeline.shipper.start()
         pipeline.hold(0.3)
 
@@ -26,6 +28,7 @@ def kill_shipper(pipeline: Pipeline) -> None:
 def kill_indexer(pipeline: Pipeline) -> None:
     for _ in range(3):
         pipeline.indexer.kill()
+        pipeline.ends()
         pipeline.indexer.start()
         pipeline.hold(0.3)
 
@@ -146,6 +149,43 @@ def ruled(*rules: proxy.Rule) -> Fault:
     return fault
 
 
+def partition(part: str) -> Fault:
+    """No packet passes between the part's host and the servers; nobody is told."""
+
+    def fault(pipeline: Pipeline) -> None:
+        wire = pipeline.wires[part]
+        before = wire.lost
+        with wire.disturbed(cut=True):
+            pipeline.hold(8)
+        assert wire.lost > before
+
+    return fault
+
+
+def bad_network(pipeline: Pipeline) -> None:
+    """200 ms there and back, and each twentieth packet lost, on both hosts: slow, but lines flow."""
+    with contextlib.ExitStack() as both:
+        for wire in pipeline.wires.values():
+            both.enter_context(wire.disturbed(delay=0.1, loss=0.05))
+        pipeline.hold(6)
+        pipeline.flowing(100)
+
+
+def clock_jumps(part: str) -> Fault:
+    """An hour ahead, an hour behind, and right again: while it runs, and over a kill."""
+
+    def fault(pipeline: Pipeline) -> None:
+        for seconds in (3600, -3600, 0):
+            pipeline.clocks[part].move(seconds)
+            pipeline.hold(1.5)
+            process = pipeline.shipper if part == "ship" else pipeline.indexer
+            process.kill()
+            pipeline.ends()
+            process.start()
+
+    return fault
+
+
 BUSY = proxy.refuse(429, "es_rejected_execution_exception")
 AWAY = proxy.refuse(503, "unavailable_shards_exception")
 
@@ -161,10 +201,20 @@ ITS_OWN: dict[str, Fault] = {
     "rollover during retries of unknown outcome": rollover_in_doubt,
     "429 storm, whole requests and single lines": ruled(BUSY, proxy.busy_in_parts),
     "503 storm": ruled(AWAY),
+    "no answer within the time-out, request carried out": ruled(proxy.silent_after),
     "connection cut, request carried out or not": ruled(proxy.cut_after, proxy.cut_before, proxy.cut_half),
     "413 for requests over 20 kB": ruled(proxy.at_most(20_000)),
 }
 """Faults that no other pipeline on the same servers feels."""
+
+OF_HOSTS: dict[str, Fault] = {
+    "network partition of the shipper's host": partition("ship"),
+    "network partition of the indexer's host": partition("index"),
+    "network of 200 ms and 5 % loss": bad_network,
+    "clock of the shipper an hour ahead, behind, right": clock_jumps("ship"),
+    "clock of the indexer an hour ahead, behind, right": clock_jumps("index"),
+}
+"""Faults that no other pipeline feels; they need wires and clocks."""
 
 OF_SERVERS: dict[str, Fault] = {
     "broker killed (-9)": kill_broker,
@@ -177,19 +227,23 @@ OF_SERVERS: dict[str, Fault] = {
 }
 
 
+EVERY = {**ITS_OWN, **OF_HOSTS, **OF_SERVERS}
+
+
 def random_faults(pipeline: Pipeline, table: list[Row], minutes: float) -> None:
     """One after the other, for so long, under load all the time."""
-    every = {**ITS_OWN, **OF_SERVERS}
     seed = int(os.environ.get("TOWLINE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"TOWLINE_TEST_SEED={seed}")
     chance = random.Random(seed)
-    pipeline.start(proxied=True).load(minutes * 60 + 15)  # the last fault meets it too
+    pipeline.wired().clocked().start(proxied=True).load(minutes * 60 + 15)  # the last fault meets it too
     pipeline.flowing()
     done: list[str] = []
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
-        done.append(chance.choice(list(every)))
+        done.append(chance.choice(list(EVERY)))
         print(f"{time.strftime('%X')} {done[-1]}", flush=True)
-        every[done[-1]](pipeline)
+        pipeline.over = 0
+        EVERY[done[-1]](pipeline)
+        pipeline.over = pipeline.over or time.time()
         time.sleep(chance.uniform(0, 3))
     pipeline.expect_all(f"{len(done)} random faults in {minutes:g} min (seed {seed})", table)

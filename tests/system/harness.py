@@ -58,6 +58,8 @@ def clean_environment() -> dict[str, str]:
 class Up:
     """`towline up` on a data folder of its own; may be started, killed and started again."""
 
+    host = "127.0.0.1"
+
     def __init__(self, data: Path, *options: str, engine: str, prefix: str, log: Path | None = None) -> None:
         self.data = data
         self.port = free_port()
@@ -105,7 +107,7 @@ class Up:
         return self.process is not None and self.process.poll() is None
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             connection.request("GET", path)
             response = connection.getresponse()

@@ -8,6 +8,7 @@ import gzip
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +42,12 @@ def busy_in_parts(body: bytes, forward: Forward) -> Answer:
 def cut_after(body: bytes, forward: Forward) -> None:
     """Carried out, but nobody hears of it."""
     forward(body)
+
+
+def silent_after(body: bytes, forward: Forward) -> None:
+    """Carried out; the answer would come after whoever asked has given up."""
+    forward(body)
+    time.sleep(8)
 
 
 def cut_before(body: bytes, forward: Forward) -> None:

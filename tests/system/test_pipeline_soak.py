@@ -1,25 +1,18 @@
-"""The pipeline's faults, longer: each five times as long, then at random for SOAK_MINUTES (20)."""
+"""The pipeline's scenarios, each SOAK_SCALE (5) times as long; faults at random for SOAK_MINUTES (20)."""
 
 import os
+from collections.abc import Callable
 
 import pytest
-from faults import ITS_OWN, OF_SERVERS, random_faults
-from pipeline import Pipeline, Row
+from scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.engine, pytest.mark.soak]
 pytest_plugins = ("pipeline_fixtures",)
 
-LONGER = 5.0
+LONGER = float(os.environ.get("SOAK_SCALE") or 5)
 
 
-@pytest.mark.parametrize("fault", [*ITS_OWN, *OF_SERVERS])
-def test_each_fault_lasting(fault: str, pipeline: Pipeline, table: list[Row]) -> None:
-    pipeline.scale = LONGER
-    pipeline.start(proxied=True).load(30)
-    pipeline.flowing()
-    (ITS_OWN | OF_SERVERS)[fault](pipeline)
-    pipeline.expect_all(fault, table)
-
-
-def test_random_faults_for_many_minutes(pipeline: Pipeline, table: list[Row]) -> None:
-    random_faults(pipeline, table, float(os.environ.get("SOAK_MINUTES") or 20))
+@pytest.mark.parametrize("scale", [LONGER], ids=[""])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_line_once_for_long(scenario: str, scale: float, played: Callable[[str, float], None]) -> None:
+    played(scenario, scale)
