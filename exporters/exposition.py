@@ -7,9 +7,9 @@ Formats: https://prometheus.io/docs/instrumenting/exposition_formats/ and
 https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
 """
 
-import gzip
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import inf, isnan
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,13 +23,19 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 class Family:
     """All samples of one name.
 
-    kind: "counter", "gauge" or "untyped". body: its sample lines, `name{labels} value\\n` each, UTF-8, no timestamps.
+    kind: "counter", "gauge" or "untyped". source: its sample lines, `name{labels} value\\n` each, UTF-8, no timestamps;
+    or what makes them when they are sent, so that a large scrape is never in memory as a whole.
     """
 
     name: str
     kind: str
     help: str
-    body: bytes
+    source: bytes | Callable[[], bytes]
+
+    @property
+    def body(self) -> bytes:
+        """The sample lines."""
+        return self.source if isinstance(self.source, bytes) else self.source()
 
 
 def labels(pairs: Mapping[str, str]) -> str:
@@ -57,21 +63,33 @@ def number(value: float | int) -> str:
 
 
 def render(families: Iterable[Family], openmetrics: bool = False) -> bytes:
-    """A whole scrape, families by name. One that comes several times is told once, with the samples of all."""
-    parts: list[bytes] = []
-    for found in _merged(families):
-        parts += (_header(found, openmetrics), found.body)
-    if openmetrics:
-        parts.append(b"# EOF\n")
-    return b"".join(parts)
+    """A whole scrape; what `pieces` yields, in one."""
+    return b"".join(pieces(families, openmetrics))
 
 
-def _merged(families: Iterable[Family]) -> list[Family]:
-    known: dict[str, Family] = {}
+def pieces(families: Iterable[Family], openmetrics: bool = False) -> Iterator[bytes]:
+    """A scrape, family by family in the order of their names. A name that comes several times is told once, with the
+    samples of all; one without samples not at all."""
+    groups: dict[str, list[Family]] = {}
     for found in families:
-        before = known.get(found.name)
-        known[found.name] = found if before is None else replace(before, body=before.body + found.body)
-    return [known[name] for name in sorted(known) if known[name].body]
+        groups.setdefault(found.name, []).append(found)
+    for name in sorted(groups):
+        body = b"".join([found.body for found in groups[name]])
+        if body:
+            yield _header(groups[name][0], openmetrics)
+            yield body
+    if openmetrics:
+        yield b"# EOF\n"
+
+
+def encoded(families: Iterable[Family], accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of the answer to a request with these headers ("" for one that it lacks)."""
+    openmetrics = negotiate(accept)
+    headers = {"Content-Type": content_type(openmetrics), "Vary": "Accept, Accept-Encoding"}
+    parts = pieces(families, openmetrics)
+    if accepts_gzip(accept_encoding):
+        return compress(parts), headers | {"Content-Encoding": "gzip"}
+    return b"".join(parts), headers
 
 
 def _header(found: Family, openmetrics: bool) -> bytes:
@@ -101,9 +119,11 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
-def compress(body: bytes) -> bytes:
+def compress(parts: Iterable[bytes]) -> bytes:
     """Gzip at level 1: a scrape is as small as it needs to be, in a seventh of the time of level 9."""
-    return gzip.compress(body, compresslevel=1, mtime=0)
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packed = [packer.compress(part) for part in parts]
+    return b"".join([*packed, packer.flush()])
 
 
 def _weight(part: str) -> tuple[str, float]:

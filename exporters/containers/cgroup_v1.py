@@ -44,13 +44,13 @@ class GroupV1:
         self._memory_most = file("memory", "memory.max_usage_in_bytes")
         self._memory_stat = file("memory", "memory.stat")
         self._oom = file("memory", "memory.oom_control")
-        self._failures = file("memory", "memory.failcnt")
         self._bytes = file("blkio", "blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")
         self._operations = file("blkio", "blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced")
         self._threads = file("pids", "pids.current")
         self._processes = file("pids" if "pids" in folders else "cpuacct", "cgroup.procs")
         self.spec = self._limits(folders)
         self._throttling = file("cpu", "cpu.stat") if self.spec[1] is not None else None
+        self._failures = file("memory", "memory.failcnt") if self.spec[3] not in (None, b"0") else None
 
     def read(self) -> Reading:
         user, system = _CPU(_read(self._stat))
@@ -62,7 +62,7 @@ class GroupV1:
             scaled(_read(self._usage).rstrip(), 9) if self._usage else None,
             user and scaled(user, TICKS), system and scaled(system, TICKS), *self._throttled(),
             used or None, less(used, inactive) if used else None, rss, cache, mapped, swap,
-            _read(self._memory_most).rstrip() or None, _read(self._failures).rstrip() or None, faults, major,
+            _read(self._memory_most).rstrip() or None, _read(self._failures).rstrip() or b"0", faults, major,
             _read(self._threads).rstrip() or None, b"%d" % len(pids) if self._processes else None,
         ]  # fmt: skip
         return Reading(values, self._io(), int(oom or 0), pids)

@@ -21,7 +21,7 @@ class Gone(Exception):
 class Holder:
     """How many files may be held open at the same time: `most`, or what the process may open, less a reserve."""
 
-    def __init__(self, most: int = 2048) -> None:
+    def __init__(self, most: int = 4096) -> None:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.free = max(0, min(most, soft - 256))
 

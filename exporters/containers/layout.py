@@ -80,9 +80,7 @@ def detect(cgroupfs: Path, procfs: Path) -> Layout:
         entries = sorted(path.name for path in cgroupfs.iterdir())
     except OSError as error:
         reason = error.strerror or "unreadable"
-        raise NoCgroups(
-            f"no cgroups at {cgroupfs}: {reason}; {_FIX}"
-        ) from error
+        raise NoCgroups(f"no cgroups at {cgroupfs}: {reason}; {_FIX}") from error
     roots = {name: cgroupfs / entry for name in CONTROLLERS for entry in entries if name in entry.split(",")}
     if "memory" not in roots and "cpuacct" not in roots:
         shown = ", ".join(entries[:8]) or "an empty folder"

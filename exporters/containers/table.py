@@ -5,6 +5,7 @@ A row is an open label block and the column's values as text; the kernel's digit
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 
 from exporters.exposition import Family
@@ -26,22 +27,18 @@ class Column:
 
 
 def families(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Family]:
-    """One family for each column that has values. All rows are as long as `columns`."""
+    """One family for each column, joined when it is sent. All rows are as long as `columns`."""
     if not rows:
         return
     blocks = [block for block, _ in rows]
     for column, values in zip(columns, zip(*(values for _, values in rows), strict=True), strict=True):
-        body = _body(column, blocks, values)
-        if body:
-            yield Family(column.name, column.kind, column.help, body)
+        yield Family(column.name, column.kind, column.help, partial(_body, column, blocks, values))
 
 
 def _body(column: Column, blocks: Sequence[bytes], values: Sequence[Value]) -> bytes:
     if None in values:
         kept = [pair for pair in zip(blocks, values, strict=True) if pair[1] is not None]
-        if not kept:
-            return b""
-        blocks, values = zip(*kept, strict=True)
+        blocks, values = zip(*kept, strict=True) if kept else ((), ())
     name, close = column.name.encode(), column.more.encode() + b"} "
     pieces = zip(repeat(name), blocks, repeat(close), values, repeat(b"\n"))  # repeat never ends
     return b"".join(chain.from_iterable(pieces))
