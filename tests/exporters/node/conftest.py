@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,14 @@ def put(tmp_path: Path) -> Callable[[str, str], None]:
             file.write_text(content)
 
     return write
+
+
+@pytest.fixture
+def recorded_host(host: Host, put: Callable[[str, str], None], tmp_path: Path) -> Host:
+    """The host of host.tree: what a kernel 6.18 wrote, with the sensors that the virtual machine did not have."""
+    text = (Path(__file__).parent / "host.tree").read_text()
+    for part in text.split("== ")[1:]:
+        path, _, content = part.partition("\n")
+        put(path, content)
+    (tmp_path / "root/srv/with space").mkdir(parents=True)
+    return replace(host, textfiles=(str(tmp_path / "text"),), version="1.2.3")
