@@ -35,6 +35,11 @@ def samples() -> Callable[[Iterable[Family]], Samples]:
 
 
 @pytest.fixture
+def read_text() -> Callable[[str], Samples]:
+    return read_back
+
+
+@pytest.fixture
 def host(tmp_path: Path) -> Host:
     """An empty host under tmp_path: proc, sys and root."""
     for name in ("proc", "sys", "root"):

@@ -177,7 +177,7 @@ def test_values_are_the_same_in_some_round(rounds: Rounds) -> None:
             if agrees(theirs, first, last):
                 agreed.add((name, labels))
     assert len(compared) > 400
-    steady = {key for key in compared if key in in_every_round(rounds)}
+    steady = compared & in_every_round(rounds)
     assert steady - agreed == set()
 
 
