@@ -17,21 +17,21 @@ def _property(name: str, kind: str = "gauge") -> Column:
     return Column(f"node_network_{name}", kind, f"Network device property: {name}")
 
 
-_OFTEN = {
-    "carrier": _property("carrier"),
+_CARRIER = _property("carrier")
+_CHANGES = {
     "carrier_changes": _property("carrier_changes_total", "counter"),
     "carrier_up_count": _property("carrier_up_changes_total", "counter"),
     "carrier_down_count": _property("carrier_down_changes_total", "counter"),
-    "flags": _property("flags"),
-    "mtu": _property("mtu_bytes"),
 }
 _SELDOM = {
     "addr_assign_type": _property("address_assign_type"),
     "dev_id": _property("device_id"),
     "dormant": _property("dormant"),
+    "flags": _property("flags"),
     "ifindex": _property("iface_id"),
     "iflink": _property("iface_link"),
     "link_mode": _property("iface_link_mode"),
+    "mtu": _property("mtu_bytes"),
     "name_assign_type": _property("name_assign_type"),
     "netdev_group": _property("net_dev_group"),
     "tx_queue_len": _property("transmit_queue_length"),
@@ -52,6 +52,7 @@ class NetClass:
         self._clock = clock
         self._read_at = clock()
         self._seldom: dict[str, tuple[dict[str, str], list[Value]]] = {}
+        self._changes: dict[str, list[Value]] = {}
 
     def collect(self) -> Iterable[Family]:
         names = [name for name in folders(self._folder) if self._is_interface(name)]
@@ -62,7 +63,8 @@ class NetClass:
         self._seldom = {name: self._seldom.get(name) or self._properties(name) for name in names}
         yield _UP.family((device_block(name), int(state == "up")) for name, state in states.items())
         yield _INFO.family((self._info(name, state), 1) for name, state in states.items())
-        yield from families([*_OFTEN.values(), _SPEED], [(device_block(name), self._now(name)) for name in names])
+        now = [(device_block(name), self._now(name)) for name in names]
+        yield from families([_CARRIER, _SPEED, *_CHANGES.values()], now)
         yield from families(list(_SELDOM.values()), [(device_block(name), self._seldom[name][1]) for name in names])
 
     def _is_interface(self, name: str) -> bool:
@@ -73,6 +75,7 @@ class NetClass:
         if now - self._read_at >= 60:
             self._read_at = now
             self._seldom = {}
+            self._changes = {}
 
     def _properties(self, name: str) -> tuple[dict[str, str], list[Value]]:
         folder = f"{self._folder}/{name}"
@@ -86,4 +89,14 @@ class NetClass:
         folder = f"{self._folder}/{name}"
         megabits = read_number(f"{folder}/speed")
         speed = None if megabits is None else megabits * 125_000
-        return [*(read_number(f"{folder}/{field}", 0) for field in _OFTEN), speed]
+        return [read_number(f"{folder}/carrier"), speed, *self._carrier_changes(name)]
+
+    def _carrier_changes(self, name: str) -> list[Value]:
+        """How often the carrier came and went; the sum of both says whether they are worth reading."""
+        changes, *files = (f"{self._folder}/{name}/{file}" for file in _CHANGES)
+        count = read_number(changes)
+        known = self._changes.get(name, [])
+        if known[:1] != [count]:
+            known = [count, *map(read_number, files)]
+            self._changes[name] = known
+        return known

@@ -114,8 +114,9 @@ def test_settings_of_interfaces_are_read_again_after_a_minute(host: Host, put: P
 
 
 def test_ipv6_statistics_are_split_at_the_six() -> None:
-    raw = b"Ip6InReceives    12\nUdpLite6InErrors  3\nIcmp6InMsgs 4\nNothing 5\n"
-    assert list(parse6(raw)) == [("Ip6", "InReceives", 12), ("UdpLite6", "InErrors", 3), ("Icmp6", "InMsgs", 4)]
+    raw = b"Ip6InOctets    12\nIp6InReceives 1\nUdpLite6InErrors  3\nUdp6NoPorts\t5\nIcmp6InMsgs 4\nNothing 5\n"
+    found = [("Ip6", "InOctets", 12), ("UdpLite6", "InErrors", 3), ("Udp6", "NoPorts", 5), ("Icmp6", "InMsgs", 4)]
+    assert list(parse6(raw)) == found
 
 
 def test_softnet_lines_name_their_cpu_since_5_14() -> None:
