@@ -37,15 +37,20 @@ class TcpStates:
         self._path6 = host.net("tcp6")
 
     def collect(self) -> Iterable[Family]:
-        found = parse(read(self._path)) + parse(read_if_there(self._path6) or b"")
+        found = parse(read(self._path) + (read_if_there(self._path6) or b""))
         return [_STATES.family((block_of(("state", name)), count) for name, count in found.items())]
 
 
 def parse(raw: bytes) -> Counter[str]:
-    """Connections by state, and the bytes that wait in them."""
-    found: Counter[str] = Counter()
+    """Connections by state, and the bytes that wait in them.
+
+    A listening socket has no bytes: its queue is of connections. node_exporter adds its limit to the bytes to be sent.
+    """
+    found = Counter({"rx_queued_bytes": 0, "tx_queued_bytes": 0})
     for state, sent, received in _LINE.findall(raw):
-        found[_NAMES[int(state, 16)]] += 1
-        found["tx_queued_bytes"] += int(sent, 16)
-        found["rx_queued_bytes"] += int(received, 16)
+        name = _NAMES[int(state, 16)]
+        found[name] += 1
+        if name != "listen":
+            found["tx_queued_bytes"] += int(sent, 16)
+            found["rx_queued_bytes"] += int(received, 16)
     return found

@@ -42,8 +42,8 @@ ONLY_OURS = {
     "node_softnet_flow_limit_count_total",
     "node_softnet_received_rps_total",
 }
-# zram is memory, not a disk: left out since node_exporter 1.6. Empty queues of TCP are told here.
-OTHER_SERIES = re.compile(r'device="zram|state="[rt]x_queued_bytes"')
+# zram is memory, not a disk: left out since node_exporter 1.6.
+OTHER_SERIES = re.compile(r'device="zram')
 # Another value at every look: only names and labels are compared.
 RESTLESS = re.compile(
     r"node_(processes_|procs_|disk_io_now|sockstat_|tcp_connection_states|udp_queues|load|filefd_allocated"

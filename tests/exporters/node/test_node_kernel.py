@@ -174,7 +174,8 @@ def test_interrupts_by_number_and_by_name() -> None:
 def test_connections_by_state_and_bytes_in_queues() -> None:
     heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
     line = "   0: 0100007F:1F90 00000000:0000 {} 00000000:{:08X} 00:00000000 00000000     0        0 1 1 0\n"
-    raw = (heading + line.format("0A", 0) + line.format("01", 17) + line.format("01", 3)).encode()
+    # The five of the listening socket are connections.
+    raw = (heading + line.format("0A", 5) + line.format("01", 17) + line.format("01", 3)).encode()
     assert parse_tcp(raw) == {"listen": 1, "established": 2, "rx_queued_bytes": 20, "tx_queued_bytes": 0}
 
 
