@@ -28,7 +28,6 @@ missing_packages() {
         command -v unzip >/dev/null || echo unzip
         command -v ip >/dev/null || echo iproute2
         command -v iptables >/dev/null || echo iptables
-        compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
     fi
 }
 

@@ -51,6 +51,8 @@ def kill_broker(pipeline: Pipeline) -> None:
 def kill_elasticsearch(pipeline: Pipeline) -> None:
     pipeline.elastic.kill()
     pipeline.hold(10)
+    pipeline.elastic.launch()
+    pipeline.ends()
     pipeline.elastic.start()
 
 
@@ -72,11 +74,13 @@ def memory_alarm(pipeline: Pipeline) -> None:
     try:
         pipeline.hold(4)
     finally:
+        pipeline.ends()
         pipeline.broker.ctl("set_vm_memory_high_watermark", "0.4")
 
 
 def close_connections(pipeline: Pipeline) -> None:
     for _ in range(2):
+        pipeline.ends()
         pipeline.broker.ctl("close_all_connections", "the test says so")
         pipeline.hold(1)
 
@@ -85,8 +89,8 @@ def close_connections(pipeline: Pipeline) -> None:
 def queue_emptied(pipeline: Pipeline) -> Iterator[None]:
     """The publisher stands still, and all that it has published is stored."""
     with stopped(pipeline.shipper.pid):
-        for _ in range(60):
-            pipeline.hold(0.2)
+        for _ in range(30):
+            time.sleep(0.5)
             rows = pipeline.broker.ctl("list_queues", "name", "messages").splitlines()
             if f"{pipeline.name}.logs\t0" in rows:
                 break
@@ -103,6 +107,7 @@ def close_index(pipeline: Pipeline) -> None:
     newest = pipeline.elastic.backing(pipeline.stream)[-1]
     pipeline.elastic.ask("POST", f"/{newest}/_close")
     pipeline.hold(4)
+    pipeline.ends()
     pipeline.elastic.ask("POST", f"/{newest}/_open")
 
 
@@ -111,6 +116,7 @@ def flood_stage(pipeline: Pipeline) -> None:
     block = "index.blocks.read_only_allow_delete"
     pipeline.elastic.ask("PUT", f"/{pipeline.stream}/_settings", {block: True})
     pipeline.hold(4)
+    pipeline.ends()
     pipeline.elastic.ask("PUT", f"/{pipeline.stream}/_settings", {block: None})
 
 
@@ -241,7 +247,8 @@ def random_faults(pipeline: Pipeline, table: list[Row], minutes: float) -> None:
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
         done.append(chance.choice(list(EVERY)))
-        print(f"{time.strftime('%X')} {done[-1]}", flush=True)
+        with (pipeline.folder / "schedule").open("a") as schedule:
+            schedule.write(f"{time.strftime('%X')} {done[-1]}\n")
         pipeline.over = 0
         EVERY[done[-1]](pipeline)
         pipeline.over = pipeline.over or time.time()

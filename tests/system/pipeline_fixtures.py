@@ -12,7 +12,7 @@ from typing import NoReturn
 import docker
 import pytest
 from harness import Generators
-from pipeline import FAKETIME, Pipeline, Row
+from pipeline import Pipeline, Row
 from scenarios import APART, HARMING, RANDOM, SCENARIOS, Track
 from servers import ROOT, Broker, Elastic, Servers
 
@@ -72,8 +72,6 @@ def missing_packages() -> Iterator[tuple[str, str]]:
         yield "RabbitMQ", "rabbitmq-server"
     if not any(Path("/usr/lib/jvm").glob("*/bin/java")) and not os.environ.get("ES_JAVA_HOME"):
         yield "Java for Elasticsearch", "openjdk-17-jre-headless maven"
-    if not FAKETIME.exists():
-        yield "libfaketime, for clocks that jump", "libfaketime"
     for program, package in {"ip": "iproute2", "iptables": "iptables"}.items():
         if shutil.which(program) is None:
             yield f"{program}, for network namespaces", package

@@ -47,7 +47,7 @@ def cut_after(body: bytes, forward: Forward) -> None:
 def silent_after(body: bytes, forward: Forward) -> None:
     """Carried out; the answer would come after whoever asked has given up."""
     forward(body)
-    time.sleep(8)
+    time.sleep(12)
 
 
 def cut_before(body: bytes, forward: Forward) -> None:

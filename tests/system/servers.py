@@ -84,8 +84,12 @@ class Elastic:
         }
         self._folder = Path(script("elasticsearch.sh", "folder", **self._environment))
 
-    def start(self) -> None:
+    def launch(self) -> None:
+        """Until it listens."""
         script("elasticsearch.sh", "start", **self._environment)
+
+    def start(self) -> None:
+        self.launch()
         wait_until(self._healthy, 60, "a healthy Elasticsearch")
 
     def stop(self) -> None:
