@@ -26,6 +26,11 @@ def explain(error: BaseException, broker: Broker) -> str:
         return _no_vhost(broker)
     if isinstance(error, exceptions.ProbableAccessDeniedError):
         return f"user {broker.user!r} may not use vhost {broker.vhost!r}: correct the URL, or set its permissions"
+    if broker.tls and isinstance(error, exceptions.IncompatibleProtocolError):
+        return (
+            "TLS was closed again at once: either the broker asks for a client certificate, and a valid one is to be "
+            "given with cert= and key=; or it is no broker, and the port is to be corrected"
+        )
     if isinstance(error, exceptions.IncompatibleProtocolError | exceptions.ProtocolVersionMismatch):
         return "what answers there does not speak AMQP 0-9-1: correct the port, and amqp:// or amqps://"
     return _network(error)

@@ -119,6 +119,15 @@ class Link:
         if channel is not None and channel.is_open:
             channel.close()
 
+    def other_channel(self, error: Exception) -> None:
+        """Go on with a fresh channel on the same connection; nothing else is in doubt."""
+        channel, self._channel = self._channel, None
+        self._user.lost(error)
+        if channel is not None and channel.is_open:
+            channel.close()
+        if self._connection is not None:
+            self._open_channel(self._connection)
+
     def reconnect(self, error: Exception) -> None:
         """Give up the connection, which seems to hang, and go to the next address."""
         connection = self._connection

@@ -36,6 +36,8 @@ IN_FLIGHT = 1000
 MESSAGE_BYTES = 8 << 20
 """Larger bodies travel as several messages: brokers of today take 16 MiB unless told otherwise."""
 FIRST_PROBE, LONGEST_PROBE = 0.2, 10.0
+SAME_CHANNEL = 2
+"""Times that a refused message is tried again on the channel that it was refused on."""
 LOOK_EVERY = 10.0
 ASK_EVERY = 60.0
 """Seconds without a message after which an empty one asks whether the queue is still the same."""
@@ -231,7 +233,7 @@ class Publisher:
         if self._timer is None:
             delay = min(LONGEST_PROBE, FIRST_PROBE * 2.0 ** min(self._refusals, 10))
             self._refusals += 1
-            again = self._renew if reason == "unroutable" else self._probe
+            again = self._renew if reason == "unroutable" else self._probe_anew
             self._timer = self.link.later(delay, again)
 
     def _renew(self) -> None:
@@ -239,6 +241,15 @@ class Publisher:
         self._timer = None
         if self._channel is not None and self._refused:
             self.link.renew(QueueUnavailable(self._refused.text))
+
+    def _probe_anew(self) -> None:
+        """Not on the same channel for long: one that was opened while the queue had no leader (its node was just
+        killed) was seen to refuse for ever what others took (RabbitMQ 3.10.8)."""
+        self._timer = None
+        if self._channel is not None and self._refusals > SAME_CHANNEL and not self._flight:
+            self.link.other_channel(QueueUnavailable(self._refused.text))
+        else:
+            self._probe()
 
     def _probe(self) -> None:
         """One message finds out whether the others would be taken."""
@@ -260,7 +271,7 @@ class Publisher:
             return
         self._watch = self.link.later(LOOK_EVERY, self._look)
         if quiet >= SLOW and not self.link.blocked:
-            self._slow.begins(f"the broker has confirmed nothing for {quiet:.0f} s: is a majority of its nodes up?")
+            self._slow.begins(f"the broker has confirmed nothing for {SLOW:.0f} s: is a majority of its nodes up?")
         if quiet >= HUNG and not self.link.blocked:
             self._progress = time.monotonic()
             self.link.reconnect(QueueUnavailable(self._slow.text))

@@ -77,6 +77,7 @@ class Load:
     """Offers numbered batches and stores what is taken, in two threads, until `drain` has seen all of them stored."""
 
     def __init__(self, publish: Queue, consume: Queue) -> None:
+        self.publishing = publish
         self.offered = 0
         self.confirmed: list[int] = []
         self.stored: list[int] = []

@@ -1,5 +1,6 @@
 """Steady load through a real RabbitMQ while things go wrong with it: every batch arrives, every confirm comes once."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -76,26 +77,35 @@ def test_the_queue_is_deleted(server: Server, loaded: Load, name: str) -> None:
     assert sorted(loaded.confirmed) == list(range(loaded.offered))
 
 
-def test_a_memory_alarm_stops_publishing_and_not_acknowledging(server: Server, opened: Open) -> None:
+@pytest.mark.parametrize(
+    ("of", "on", "off"),
+    [
+        ("memory", ["set_vm_memory_high_watermark", "absolute", "1MB"], ["set_vm_memory_high_watermark", "0.4"]),
+        ("disk", ["set_disk_free_limit", "1000000GB"], ["set_disk_free_limit", "50MB"]),
+    ],
+)
+def test_an_alarm_stops_publishing_and_not_acknowledging(
+    server: Server, opened: Open, of: str, on: list[str], off: list[str]
+) -> None:
     queue = opened()
     confirmed: list[int] = []
     for number in range(50):
         assert queue.offer(make(number), lambda number=number: confirmed.append(number))  # type: ignore[misc]
     until(lambda: len(confirmed) == 50)
-    server.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    server.ctl(*on)
     try:
         offered = 50
         while queue.offer(make(offered), lambda number=offered: confirmed.append(number)):  # type: ignore[misc]
             offered += 1
             threading.Event().wait(0.01)
-        assert "memory" in problem(queue)
+        assert f"takes nothing for now: low on {of}" in problem(queue)
         left = set(range(50))
         while left:
             for delivery in queue.take(10, 1):
                 left.discard(number_of(delivery))
                 delivery.done()
     finally:
-        server.ctl("set_vm_memory_high_watermark", "0.4")
+        server.ctl(*off)
     until(lambda: len(confirmed) == offered and not problem(queue))
     assert sorted(confirmed) == list(range(offered))
 
@@ -193,6 +203,33 @@ def test_a_publisher_killed_in_the_middle_of_its_window(server: Server, opened: 
             found.add(number_of(delivery))
             delivery.done()
         return found >= confirmed | set(again)
+
+    until(everything, "something that was confirmed is missing")
+
+
+def test_a_publisher_frozen_for_longer_than_the_heartbeat(server: Server, opened: Open, name: str) -> None:
+    root, here = Path(__file__).parents[3], Path(__file__).parent
+    command = [sys.executable, "-c", PUBLISH, f"{server.url}?name={name}&heartbeat=2", str(root), str(here)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(200)]
+        child.send_signal(signal.SIGSTOP)
+        try:
+            until(lambda: not json.loads(server.ctl("list_connections", "pid", "--formatter", "json")), "not given up")
+            child.send_signal(signal.SIGCONT)
+            lines += [child.stdout.readline() for _ in range(1000)]  # more than it had in its window and its pipe
+        finally:
+            child.kill()
+        lines += child.stdout
+    confirmed = [int(line) for line in lines if line.endswith("\n")]
+    assert len(confirmed) == len(set(confirmed)), "confirmed twice"
+    queue, found = opened(), set[int]()
+
+    def everything() -> bool:
+        for delivery in queue.take(1000, 0.1):
+            found.add(number_of(delivery))
+            delivery.done()
+        return found >= set(confirmed)
 
     until(everything, "something that was confirmed is missing")
 
