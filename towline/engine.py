@@ -123,8 +123,8 @@ class Engine:
     def events(
         self, since: str | None = None, watched: Sequence[str] = WATCHED, kinds: Sequence[str] = ("container",)
     ) -> Events:
-        """What happens to containers (or others: `kinds`) from now on, or from `since` on (seconds.nanoseconds, inclusive; the engine
-        remembers its last 256 events, and none from before its own start)."""
+        """What happens to containers (or others: `kinds`) from now on, or from `since` on (seconds.nanoseconds,
+        inclusive; the engine remembers its last 256 events, and none from before its own start)."""
         wanted = {"type": list(kinds), "event": list(watched)}
         params = {"filters": json.dumps(wanted)} | ({"since": since} if since else {})
         response = self._request("/events", params, self._timeout, stream=True)
