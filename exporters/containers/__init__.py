@@ -57,10 +57,12 @@ class Containers:
         holder = Holder(settings.held_files)
         self.inventory = Inventory(Naming(settings.labels), settings.keep, clock)
         self._watch = EngineWatch(Engine(settings.engine), self.inventory, settings.node)
-        self._layers = Layers(self.inventory, settings.rootfs)
+        self._layers = Layers(self.inventory, settings.rootfs, sysfs)
+        self._usage = CgroupUsage(self.inventory, settings.cgroupfs, procfs, sysfs, holder, self._watch.inspect, clock)
+        self._network = Network(self.inventory, procfs, holder)
         self.collectors: tuple[Collector, ...] = (
-            CgroupUsage(self.inventory, settings.cgroupfs, procfs, sysfs, holder, self._watch.inspect, clock),
-            Network(self.inventory, procfs, holder),
+            self._usage,
+            self._network,
             State(self.inventory),
             self._layers,
             Machine(procfs),
@@ -77,6 +79,11 @@ class Containers:
         """End `run` soon. From any thread, any number of times."""
         self._layers.stop()
         self._watch.stop()
+
+    def close(self) -> None:
+        """Let go of the kernel's files, after the last scrape."""
+        self._usage.close()
+        self._network.close()
 
     @property
     def problem(self) -> str:

@@ -61,7 +61,7 @@ def of_inspect(row: Mapping[str, Any]) -> Described:
         pid=_whole(state.get("Pid")),
         started=_seconds(state.get("StartedAt")),
         finished=finished,
-        exit_code=_whole(state.get("ExitCode")) if finished else None,
+        exit_code=_whole(state.get("ExitCode")) if finished and status not in ALIVE else None,
         health=_health(_mapping(state.get("Health")).get("Status")),
         restarts=_whole(row.get("RestartCount")),
         oom_killed=bool(state.get("OOMKilled")),

@@ -15,21 +15,26 @@ from exporters.containers.naming import Naming
 from towline.identity import name_of
 
 SAME_START = 0.5
-"""A start event so many seconds from the start that `inspect` told of is that start."""
+"""An event within so many seconds of what `inspect` told of is the same one."""
 
 
 @dataclass(slots=True)
 class Known:
-    """One container. `block` is its label block (open). `changes` grows with anything that its readers depend on."""
+    """One container. `block` is its label block (open). `changes` grows with anything that its readers depend on.
+
+    `baseline`: its latest start when `inspect` first told of it, 0 where events did; later starts are counted.
+    """
 
     told: Described
     block: bytes
+    baseline: float = 0.0
     changes: int = 0
-    restarts: int = 0
+    starts: int = 0
+    restarts_before: int = 0
+    restarts_told: int = 0
     ended: float | None = None
+    died: float = 0.0
     removed: bool = False
-    started_before: bool = False
-    start_event: float = 0.0
     oom_past: int = 0
     oom_last_run: int = 0
     oom_events: int = 0
@@ -38,6 +43,12 @@ class Known:
     @property
     def alive(self) -> bool:
         return self.told.state in ALIVE and not self.removed
+
+    @property
+    def restarts(self) -> int:
+        """Starts after the first: by the engine's events, or by its own count of what it restarted by itself."""
+        seen = self.starts if self.baseline else max(0, self.starts - 1)
+        return max(self.restarts_before + seen, self.restarts_told)
 
     @property
     def oom_kills(self) -> int:
@@ -79,8 +90,11 @@ class Inventory:
     def happened(self, container_id: str, action: str, attributes: Mapping[str, Any], when: float) -> None:
         """Take in an event. What it leaves open, an `inspect` afterwards tells."""
         with self._lock:
-            known = self._known.get(container_id) or self._add(of_event(container_id, attributes))
             verb, _, rest = action.partition(": ")
+            known = self._known.get(container_id)
+            if known is None and verb == "destroy":
+                return  # it had ended before anybody looked
+            known = known or self._add(of_event(container_id, attributes))
             if verb == "start":
                 self._started(known, when)
             elif verb == "die":
@@ -99,26 +113,19 @@ class Inventory:
                 self._removed(known, when)
 
     def _started(self, known: Known, when: float) -> None:
-        told = known.told
-        if told.state in ALIVE and known.start_event < told.started - SAME_START:
-            same = abs(when - told.started) < SAME_START
-        else:
-            same = False
-        known.start_event = when
-        if same:
+        if when < known.baseline + SAME_START:
             return
-        known.restarts += known.started_before
-        known.started_before, known.ended = True, None
+        known.starts += 1
+        known.ended = None
         self._close_run(known)
         known.oom_last_run = 0
-        self._tell(known, replace(told, state="running", started=when, pid=0))
+        self._tell(known, replace(known.told, state="running", started=when, pid=0))
 
     def _ended(self, known: Known, when: float, code: object) -> None:
         text = str(code)
         exit_code = int(text) if text.isascii() and text.isdecimal() else None
         self._close_run(known)
-        known.ended = when
-        known.started_before = True
+        known.ended = known.died = when
         self._tell(known, replace(known.told, state="exited", finished=when, exit_code=exit_code, pid=0))
 
     def _oom(self, known: Known) -> None:
@@ -145,21 +152,27 @@ class Inventory:
     def inspected(self, found: Described) -> None:
         """What `inspect` says now."""
         with self._lock:
-            known = self._known.get(found.id)
-            if known is None:
-                known = self._add(found)
-            elif known.removed:
+            known = self._known.get(found.id) or self._learn(found)
+            if known.removed:
                 return
-            if found.started and not (known.started_before or found.state == "created"):
-                known.started_before = True
-            known.restarts = max(known.restarts, found.restarts)
+            known.restarts_told = max(known.restarts_told, found.restarts)
             known.ended = (known.ended or found.finished) if found.state in ("exited", "dead") else None
             if found.pid != known.told.pid and known.told.pid:
                 self._close_run(known)  # another run, whose events were lost
-            self._tell(known, found)
-            if found.state not in ALIVE and found.oom_killed:
+            self._tell(known, found if found.exit_code is not None else replace(found, exit_code=known.told.exit_code))
+            if found.oom_killed and found.state not in ALIVE and self._caught_up(known):
                 self._close_run(known)
                 self._oom(known)
+
+    def _learn(self, found: Described) -> Known:
+        known = self._add(found)
+        known.baseline, known.died = found.started, found.finished
+        known.restarts_before = found.restarts
+        return known
+
+    def _caught_up(self, known: Known) -> bool:
+        """Whether the end that `inspect` told of is the last one that was counted."""
+        return abs(known.died - known.told.finished) < SAME_START
 
     def gone(self, container_id: str) -> None:
         """The engine knows no such container any more."""

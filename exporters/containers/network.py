@@ -78,6 +78,12 @@ class Network:
             raise Incomplete(why, families(COLUMNS, rows))
         return families(COLUMNS, rows)
 
+    def close(self) -> None:
+        """Let go of all files; a later scrape opens them again."""
+        for link in (self._machine, *self._links.values()):
+            link.file.close()
+        self._links, self._changes = {}, -1
+
     def _look_for_links(self) -> None:
         if self._inventory.changes == self._changes:
             return

@@ -90,6 +90,13 @@ class CgroupUsage:
                              "is the engine on this machine, and its /sys what --sysfs names?", found)  # fmt: skip
         return found
 
+    def close(self) -> None:
+        """Let go of all files; a later scrape opens them again."""
+        for reader in (self._root, *(group.reader for group in self._groups.values())):
+            if reader is not None:
+                reader.close()
+        self._groups, self._changes = {}, -1
+
     def _families(self, rows: "_Rows", io: "_Rows", tasks: "_Rows") -> Iterator[Family]:
         now = (b"%d" % self._clock(),)
         yield from families((*COLUMNS, *SPEC, START), rows)
