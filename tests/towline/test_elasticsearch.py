@@ -1,9 +1,7 @@
-"""The Elasticsearch store on a real server, beyond the contract: refusals, rollovers, lost answers, closed indices."""
+"""The Elasticsearch store on a real server, beyond the contract: refusals, closed indices, templates."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NoReturn
 
 import orjson
@@ -24,8 +22,6 @@ SERVER = os.environ.get("TOWLINE_TEST_ELASTICSEARCH", "http://127.0.0.1:9200")
 NAMESPACE = f"test.{os.getpid()}"
 LINES, LETTERS = f"{SERVER}/logs-docker-{NAMESPACE}", f"{SERVER}/logs-towline.deadletter-{NAMESPACE}"
 OPTIONS = f"?namespace={NAMESPACE}&refresh=now"
-FUTURE = "2100-01-01T00:00:00.{:09}Z"
-"""Later than any index, so that only what is known of a request makes its lines suspicious."""
 PAST = "2020-01-01T00:00:00.{:09}Z"
 
 
@@ -112,91 +108,6 @@ def test_an_id_that_spoils_the_whole_request_costs_only_its_own_line(store: Elas
     verdict = store.write([Batch([Section(section.origin, docs, 4, section.first, section.last)]), batch(3, 100)])
     assert [counts(one) for one in verdict] == [(3, 0, 1), (3, 0, 0)]
     assert "512" in verdict[0].rejected[0][0].reason
-
-
-def test_lines_that_an_older_index_holds_are_duplicates(store: ElasticsearchStore) -> None:
-    write(store, batch(50))
-    rollover()
-    rollover()
-    with_news = batch(80)
-    assert write(store, with_news) == [(30, 50, 0)]
-    assert store.totals() == {"web": 80}
-
-
-def test_a_rollover_that_nobody_told_us_of_doubles_nothing(store: ElasticsearchStore) -> None:
-    write(store, batch(50, when=FUTURE))
-    rollover()
-    assert write(store, batch(80, when=FUTURE)) == [(30, 50, 0)]
-    assert store.totals() == {"web": 80}
-
-
-class Proxy:
-    """Hands requests on to the server; `after_bulk` runs once the server has answered a bulk, whose answer is lost
-    while it returns True."""
-
-    def __init__(self, after_bulk: Callable[[], bool]) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                try:
-                    super().handle_one_request()
-                except ConnectionError:
-                    self.close_connection = True
-
-            def _pass_on(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-                answer = requests.request(self.command, SERVER + self.path, data=body, headers=headers, timeout=60)
-                if "_bulk" in self.path and "logs-docker" in self.path and after_bulk():
-                    self.close_connection = True
-                    return
-                self.send_response(answer.status_code)
-                for name in ("content-type", "x-elastic-product"):
-                    if name in answer.headers:
-                        self.send_header(name, answer.headers[name])
-                self.send_header("content-length", str(len(answer.content)))
-                self.end_headers()
-                self.wfile.write(answer.content if self.command != "HEAD" else b"")
-
-            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _pass_on
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
-@pytest.mark.parametrize("when", [PAST, FUTURE])
-@pytest.mark.parametrize("rolls", [False, True])
-def test_a_lost_answer_stores_nothing_twice(store: ElasticsearchStore, rolls: bool, when: str) -> None:
-    losses = iter([True, True, False])
-
-    def after_bulk() -> bool:
-        lost = next(losses, False)
-        if lost and rolls:
-            rollover()
-        return lost
-
-    proxy = Proxy(after_bulk)
-    through = ElasticsearchStore(f"{proxy.url}/{OPTIONS}", environ={}, patience=30)
-    try:
-        assert write(through, batch(200, when=when)) == [(0, 200, 0)]
-        repeated, news = write(through, batch(200, when=when), batch(100, 200, when=when))
-        assert (repeated, sum(news)) == ((0, 200, 0), 100)
-    finally:
-        through.close()
-        proxy.close()
-    assert store.totals() == {"web": 300}
-    assert len(list(store.identities("ab" * 32, None, None))) == 300
 
 
 def test_a_closed_index_is_waited_out_and_said(store: ElasticsearchStore) -> None:

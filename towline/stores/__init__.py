@@ -61,7 +61,15 @@ class Store(Protocol):
         """(`_id`, `@timestamp`) of every stored line of a container with since <= @timestamp < until; for the audit."""
 
     def dead_letters(self, limit: int = 100) -> list[Document]:
-        """The newest rejected lines: identity, reason, original, `@timestamp` of the rejection."""
+        """The newest rejected lines (limit 0: all): identity, reason, original, `@timestamp` of the rejection, and
+        `place`, which means something to this store only. `cut` is true where the original was too long to be kept.
+        """
+
+    def forget(self, letters: Sequence[Document]) -> None:
+        """Remove these dead letters (as `dead_letters` gave them); one that is gone already is fine.
+
+        Raises StoreUnavailable where not all could be removed.
+        """
 
     def totals(self) -> dict[str, int]:
         """Lines stored by service."""
@@ -83,8 +91,9 @@ class Retention:
     size: int = 0
 
 
-def open_store(url: str, *, retention: Retention = Retention(), read_only: bool = False) -> Store:
-    """The store behind `url`; raises UsageError for a scheme that nobody serves or a path that can't be one."""
+def open_store(url: str, *, retention: Retention | None = Retention(), read_only: bool = False) -> Store:
+    """The store behind `url`. `retention` None leaves that of the store as it is; raises UsageError for a scheme that nobody
+    serves or a path that can't be one."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         from towline.stores.sqlite import SqliteStore
@@ -92,7 +101,7 @@ def open_store(url: str, *, retention: Retention = Retention(), read_only: bool 
         path = unquote(parts.path)
         if parts.netloc or not path.strip("/"):
             raise UsageError(f"store URL {url!r}: write sqlite:///absolute/directory")
-        return SqliteStore(Path(path), retention=retention, read_only=read_only)
+        return SqliteStore(Path(path), retention=retention or Retention(), read_only=read_only)
     if parts.scheme in ("http", "https"):
         from towline.stores.elasticsearch import ElasticsearchStore
 

@@ -27,7 +27,7 @@ class ElasticsearchStore:
     """
 
     def __init__(
-        self, url: str, *, retention: Retention = Retention(), read_only: bool = False,  # noqa: B008
+        self, url: str, *, retention: Retention | None = Retention(), read_only: bool = False,  # noqa: B008
         environ: Mapping[str, str] = os.environ, patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
@@ -84,11 +84,18 @@ class ElasticsearchStore:
         with translated(self._address.shown):
             return es_letters.newest(self._client, self._address, limit)
 
+    def forget(self, letters: Sequence[Document]) -> None:
+        if self._read_only:
+            raise UsageError(f"store {self._address.shown}: opened for reading only; open it for writing")
+        with translated(self._address.shown):
+            es_letters.forget(self._client, self._address, letters)
+
     def totals(self) -> dict[str, int]:
         return self._reader.totals()
 
     def maintain(self) -> None:
-        """Nothing: the server's data stream lifecycle forgets what is old. It knows no bound by size."""
+        """Remove what a rollover has doubled; what is old is forgotten by the server's data stream lifecycle."""
+        self._writer.settle()
 
     def check(self) -> None:
         if self._read_only:

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import click
-
-from towline.config import STORE, Setting, masked, secret
+from towline.config import (
+    STORE,
+    STORE_API_KEY,
+    STORE_BEARER,
+    STORE_CA,
+    STORE_CERTIFICATE,
+    STORE_KEY,
+    STORE_PASSWORD,
+    Setting,
+    masked,
+    secret,
+)
 from towline.errors import UsageError
-
-PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
-API_KEY = Setting("store-api-key", str, None, "API key for the store, as Elasticsearch gives it (`encoded`).",
-                  secret=True)  # fmt: skip
-BEARER = Setting("store-bearer", str, None, "Bearer token for the store.", secret=True)
-CA = Setting("store-ca", click.Path(path_type=Path), None, "File with the certificates that the store's must go back "
-             "to. Default: those that the machine trusts.")  # fmt: skip
-CERTIFICATE = Setting("store-certificate", click.Path(path_type=Path), None, "Our certificate to show to the store.")
-KEY = Setting("store-key", click.Path(path_type=Path), None, "The private key of that certificate.")
-SETTINGS = (PASSWORD, API_KEY, BEARER, CA, CERTIFICATE, KEY)
 
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_.]{0,99}")
@@ -132,14 +131,16 @@ _ALLOWED = {"namespace": _NAMESPACE, "replicas": re.compile(r"auto|\d{1,2}"), "r
 
 
 def _authorised(address: Address, environ: Mapping[str, str]) -> Address:
-    password, api_key, bearer = (secret(setting, environ) for setting in (PASSWORD, API_KEY, BEARER))
+    password, api_key, bearer = (secret(setting, environ) for setting in (STORE_PASSWORD, STORE_API_KEY, STORE_BEARER))
     if password and (address.password or not address.user):
-        raise UsageError(f"{PASSWORD.variable} needs a store URL that has a user and no password: {address.shown}")
+        raise UsageError(
+            f"{STORE_PASSWORD.variable} needs a store URL that has a user and no password: {address.shown}"
+        )
     if sum(map(bool, (address.user, api_key, bearer))) > 1:
         raise UsageError(
-            f"store {address.shown}: give a user, or {API_KEY.variable}, or {BEARER.variable}; not several"
+            f"store {address.shown}: give a user, or {STORE_API_KEY.variable}, or {STORE_BEARER.variable}; not several"
         )
-    files = [_file(setting, environ) for setting in (CA, CERTIFICATE, KEY)]
+    files = [_file(setting, environ) for setting in (STORE_CA, STORE_CERTIFICATE, STORE_KEY)]
     return replace(address, password=address.password or password, api_key=api_key, bearer=bearer,
                    ca=files[0], certificate=files[1], key=files[2])  # fmt: skip
 

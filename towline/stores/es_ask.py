@@ -18,7 +18,7 @@ def ask(client: Elasticsearch, address: Address, index: str | None, body: dict[s
     Raises StoreUnavailable where a shard did not answer: half of the truth is worse than none.
     """
     if index is not None:
-        params |= {"ignore_unavailable": "true", "allow_no_indices": "true"}
+        params = {"ignore_unavailable": "true", "allow_no_indices": "true", **params}
     answer = client.perform_request(
         "POST", f"/{index}/_search" if index else "/_search", params=params, headers=JSON,
         body={"track_total_hits": False, **body}).body  # fmt: skip

@@ -65,6 +65,11 @@ class Part:
         own = self.indexes
         return Part(self.place, self.section, chosen if own is None else [own[at] for at in chosen])
 
+    def without(self, positions: Sequence[int]) -> "Part":
+        """The part without the lines at these positions of it."""
+        left_out = set(positions)
+        return self.only([at for at in range(self.count) if at not in left_out]) if left_out else self
+
     def halves(self) -> "list[Part]":
         middle = self.count // 2
         return [self.only(range(middle)), self.only(range(middle, self.count))]
@@ -84,15 +89,22 @@ class Tally:
     stored: dict[tuple[int, int], int] = field(default_factory=dict)
     duplicate: dict[tuple[int, int], int] = field(default_factory=dict)
     rejected: dict[tuple[int, int], list[Rejected]] = field(default_factory=dict)
+    unsure: set[tuple[int, int]] = field(default_factory=set)
+    """What was sent without an answer: a repeat of it is most likely what that request stored, and nobody counted."""
 
     def add_stored(self, part: Part, count: int) -> None:
         self.stored[part.place] = self.stored.get(part.place, 0) + count
 
     def add_duplicate(self, part: Part, count: int) -> None:
+        if part.place in self.unsure:
+            self.add_stored(part, count)
+            return
         self.duplicate[part.place] = self.duplicate.get(part.place, 0) + count
 
     def found_twice(self, part: Part, count: int) -> None:
         """Of the part's lines so many were not news after all."""
+        if part.place in self.unsure:
+            return
         moved = min(count, self.stored.get(part.place, 0))
         self.add_stored(part, -moved)
         self.add_duplicate(part, moved)

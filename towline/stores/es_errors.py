@@ -35,6 +35,8 @@ def translated(shown: str) -> Iterator[None]:
 
 def told(error: Exception, shown: str) -> TowlineError:
     """The error as it is told to a person."""
+    if isinstance(error, TowlineError):
+        return error
     if isinstance(error, UnsupportedProductError):  # an ApiError, too
         return StoreUnavailable(f"store {shown}: what answers there is no Elasticsearch; check host and port")
     if isinstance(error, ApiError):

@@ -1,6 +1,8 @@
 """Dead letters: what the store refused for good, kept in a data stream of its own with the reason and the original."""
 
+import hashlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -17,6 +19,11 @@ from towline.times import format_time
 LONGEST_ORIGINAL = (4 << 20, 32 << 10)
 """Characters of the original that are kept; the second where the server refuses the first."""
 _BODY = 4 << 20
+PAGE = 1000
+_NEWEST_FIRST = [
+    {"@timestamp": {"order": "desc", "unmapped_type": "date_nanos", "format": "strict_date_optional_time_nanos"}},
+    {"identity": {"order": "desc", "unmapped_type": "keyword"}},
+]
 
 
 def bury(client: Elasticsearch, address: Address, tally: Tally) -> None:
@@ -34,9 +41,11 @@ def bury(client: Elasticsearch, address: Address, tally: Tally) -> None:
 
 
 def _pair(rejected: Rejected, origin: Any, longest: int) -> bytes:
-    action = {"create": {"_id": rejected.identity.encode()[:512].decode("utf-8", "ignore")}}
+    told = orjson.dumps([rejected.identity, rejected.reason, rejected.original])
+    action = {"create": {"_id": hashlib.sha256(told).hexdigest()[:40]}}
     letter = {**origin, "@timestamp": format_time(time.time_ns()), "identity": rejected.identity,
-              "reason": rejected.reason, "original": rejected.original[:longest]}  # fmt: skip
+              "reason": rejected.reason, "original": rejected.original[:longest],
+              **({"cut": True} if len(rejected.original) > longest else {})}  # fmt: skip
     return orjson.dumps(action) + b"\n" + orjson.dumps(letter) + b"\n"
 
 
@@ -73,7 +82,31 @@ def _send_alone(client: Elasticsearch, address: Address, pair: bytes, refusal: A
 
 
 def newest(client: Elasticsearch, address: Address, limit: int) -> list[Document]:
-    """The newest dead letters, at most `limit` (10,000 at a time is what the server gives)."""
-    newest_first = [{"@timestamp": {"order": "desc", "unmapped_type": "date_nanos"}}]
-    answer = ask(client, address, address.layout.dead_letters, {"size": min(limit, 10_000), "sort": newest_first})
-    return [hit["_source"] for hit in answer["hits"]["hits"]]
+    """The newest dead letters, 0: all of them. Each with `place`: its index and the `_id` there."""
+    found: list[Document] = []
+    after: dict[str, Any] = {}
+    while not limit or len(found) < limit:
+        size = min(limit - len(found), PAGE) if limit else PAGE
+        body = {"size": size, "sort": _NEWEST_FIRST, **after}
+        hits = ask(client, address, address.layout.dead_letters, body)["hits"]["hits"]
+        found += [{**hit["_source"], "place": f"{hit['_index']}/{hit['_id']}"} for hit in hits]
+        if len(hits) < size:
+            break
+        after = {"search_after": hits[-1]["sort"]}
+    return found
+
+
+def forget(client: Elasticsearch, address: Address, letters: Sequence[Document]) -> None:
+    """Remove dead letters by their `place`; those that are gone already are fine."""
+    rows = []
+    for letter in letters:
+        index, _, identity = str(letter["place"]).partition("/")
+        rows.append(orjson.dumps({"delete": {"_index": index, "_id": identity}}) + b"\n")
+    if not rows:
+        return
+    answer = client.perform_request("POST", "/_bulk", params={"refresh": "true"}, body=b"".join(rows), headers=NDJSON)
+    for item in answer.body.get("items", ()):
+        row = item["delete"]
+        if row["status"] >= 300 and row["status"] != 404:
+            raise StoreUnavailable(f"store {address.shown}: a dead letter can't be removed: "
+                                   f"{' '.join(cause(row)[:2])[:300]}")  # fmt: skip

@@ -3,9 +3,9 @@
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
@@ -14,11 +14,13 @@ from towline.batch import Batch
 from towline.errors import StoreUnavailable
 from towline.stores import Verdict
 from towline.stores.es_address import Address
-from towline.stores.es_ask import JSON, NDJSON
+from towline.stores.es_ask import NDJSON
 from towline.stores.es_bulk import AGAIN, DONE, NEVER, REPEATED, Body, Part, Tally, bodies, fate, parts_of, sound
+from towline.stores.es_doubt import Doubts
 from towline.stores.es_errors import advice, cause, told, translated
-from towline.stores.es_indices import Generation, generation, known, suspects
+from towline.stores.es_indices import Generation, from_on, generation, held, identities_of, keep_oldest, spread
 from towline.stores.es_letters import bury
+from towline.stores.es_older import Older
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ _FILTER = "errors,items.*.status,items.*.error,items.*.failure_store"
 
 
 class Writer:
-    """Safe to call from several threads. `prepare` puts the templates in place, where they turn out to be missing."""
+    """One write at a time, from whichever thread. `prepare` puts the templates in place, where they are missing."""
 
     def __init__(
         self, client: Elasticsearch, address: Address, prepare: Callable[[], None], *, patience: float = PATIENCE,
@@ -38,31 +40,34 @@ class Writer:
         self._client = client.options(max_retries=0)
         self._address, self._stream = address, address.layout.stream
         self._prepare, self._patience, self._clock = prepare, patience, clock
-        self._name = f"towline-{uuid.uuid4().hex[:12]}"
-        self._path = f"/{self._stream}/_bulk"
-        self._params = {"filter_path": _FILTER, "require_data_stream": "true"}
-        if address.layout.refresh == "now":
-            self._params["refresh"] = "true"
-        self._lock = threading.Lock()
+        self._refresh = address.layout.refresh == "now"
+        self._older, self._doubts = Older(self._client, address, clock), Doubts(clock)
         self._indices: Generation | None = None
-        self._doubt: str | None = None
-        """Since which index on requests have had an unknown outcome."""
-        self._unfinished = False
+        """What was there last; None where that has to be asked."""
+        self._lock = threading.Lock()
         self._pause = threading.Event()
         self.failure: StoreUnavailable | None = None
 
     def write(self, batches: Sequence[Batch]) -> list[Verdict]:
         tally = Tally(batches)
         try:
-            with translated(self._address.shown):
+            with self._lock, translated(self._address.shown):
                 self._send_all(deque(bodies(parts_of(tally))), tally)
                 bury(self._client, self._address, tally)
         except StoreUnavailable as error:
             self.failure = error
             raise
         self.failure = None
-        self._doubt = None
         return tally.verdicts()
+
+    def settle(self) -> None:
+        """Look again for what requests without an answer may have doubled; to be called now and then."""
+        if self._doubts and self._lock.acquire(blocking=False):
+            try:
+                with translated(self._address.shown):
+                    self._doubts.settle(generation(self._client, self._stream), self._keep_oldest)
+            finally:
+                self._lock.release()
 
     def stop_waiting(self) -> None:
         """Let a write that waits for a better time give up."""
@@ -73,14 +78,13 @@ class Writer:
         while groups:
             group = groups.popleft()
             try:
-                indices = self._current()
-                self._leave_oldest(group, indices)
+                indices = self._settled()
                 group = self._unseen(group, indices, tally)
                 again, reason = self._send(group, indices, tally, groups) if group else ([], None)
-            except (TransportError, ApiError) as error:
+            except (TransportError, ApiError, StoreUnavailable) as error:
+                self._indices = None
                 if not _passing(error):
                     raise
-                self._unknown(error)
                 again, reason = group, told(error, self._address.shown)
             if not again or reason is None:
                 deadline, delay = self._clock() + self._patience, FIRST_DELAY
@@ -94,11 +98,8 @@ class Writer:
         self, group: list[Part], indices: Generation, tally: Tally, groups: deque[list[Part]]
     ) -> tuple[list[Part], Exception | None]:
         """Send once; what is to be sent again, and why. What the server finds too much is put back in halves."""
-        body = Body(group)
         try:
-            answer = self._client.perform_request(
-                "POST", self._path, params=self._params, body=body,
-                headers={**NDJSON, "x-opaque-id": self._name, "content-length": str(body.length)}).body  # fmt: skip
+            answer = self._bulk(group)
         except ApiError as error:
             if error.status_code == 413:
                 self._halve(group, tally, groups)
@@ -106,56 +107,90 @@ class Writer:
             if error.status_code == 400:
                 self._sift(group, tally, groups, error)
                 return [], None
+            if error.status_code >= 500 or error.status_code == 408:
+                self._doubt(group, indices, tally)
             raise
-        after = generation(self._client, self._stream)
-        rolled = bool(indices) and indices[-1:] != after[-1:]
-        again: list[Part] = []
-        reason: Exception | None = None
-        if "items" not in answer:
-            for part in group:
-                tally.add_stored(part, part.count)
-        else:
-            again, reason = self._judge(group, answer["items"], tally)
-        if rolled:
-            try:
-                self._undouble(group, indices, after, tally)
-            except (TransportError, ApiError) as error:
-                self._unknown(error)  # these lines are in the tally: let the whole write be made again
-                raise told(error, self._address.shown) from error
-        self._indices = after  # not before: what is in doubt since then is counted from the older one
-        return again, reason
+        except TransportError:
+            self._doubt(group, indices, tally)
+            raise
+        try:
+            removed = self._undoubled(group, indices)
+        except (TransportError, ApiError, StoreUnavailable):
+            self._doubt(group, indices, tally)  # not told as stored before it is known to be there once
+            raise
+        verdict = self._judge(group, answer, tally)
+        for part, positions in spread(group, removed):
+            tally.found_twice(part, len(positions))
+        return verdict
 
-    def _current(self) -> Generation:
-        if self._unfinished:
-            self._await_unfinished()
+    def _bulk(self, group: list[Part]) -> dict[str, Any]:
+        body = Body(group)
+        params = {
+            "filter_path": _FILTER,
+            "require_data_stream": "true",
+            **({"refresh": "true"} if self._refresh else {}),
+        }
+        headers = {**NDJSON, "content-length": str(body.length)}
+        answer: dict[str, Any] = self._client.perform_request(
+            "POST", f"/{self._stream}/_bulk", params=params, body=body, headers=headers).body  # fmt: skip
+        return answer
+
+    def _doubt(self, group: list[Part], indices: Generation, tally: Tally) -> None:
+        """It may have been carried out, or may still be."""
+        self._doubts.add(group, indices)
+        tally.unsure.update(part.place for part in group)
+
+    def _settled(self) -> Generation:
+        """The indices of now, without doubles that were found since the last request."""
         if self._indices is None:
             self._indices = generation(self._client, self._stream)
+        self._doubts.settle(self._indices, self._keep_oldest)
         return self._indices
+
+    def _keep_oldest(self, names: Sequence[str], identities: Sequence[bytes]) -> list[bool]:
+        removed = keep_oldest(self._client, names, identities, self._refresh)
+        if any(removed):
+            log.info("%d lines were stored twice around a rollover: removed from the newer index", sum(removed))
+        return removed
 
     def _unseen(self, group: list[Part], indices: Generation, tally: Tally) -> list[Part]:
         """The group without the lines that an older index holds."""
-        if len(indices) < 2:
+        suspects = self._older.suspects(indices, [part.section for part in group])
+        if not any(suspects):
             return group
-        duplicates: list[Part] = []
-        for index in sorted({name for part in group for name in self._suspects(part, indices)}):
-            asked = [part for part in group if index in self._suspects(part, indices)]
-            group = [part for part in group if index not in self._suspects(part, indices)]
-            for part, found in zip(asked, known(self._client, index, asked), strict=True):
-                if any(found):
-                    duplicates.append(part.only([at for at, there in enumerate(found) if there]))
-                    part = part.only([at for at, there in enumerate(found) if not there])
-                group += [part] if part.count else []
-        for part in duplicates:  # only now, since a look-up that fails is made again as a whole
+        repeats: list[Part] = []
+        for index in sorted({name for names in suspects for name in names}):
+            asked = [part for part, names in zip(group, suspects, strict=True) if index in names]
+            there = held(self._client, index, identities_of(asked))
+            found = {id(part): positions for part, positions in spread(asked, there) if positions}
+            repeats += [part.only(found[id(part)]) for part in asked if id(part) in found]
+            group = [part.without(found.get(id(part), ())) for part in group]
+        if repeats:  # a request that nobody waited for may have brought them to a newer index as well
+            self._keep_oldest([one.name for one in indices], identities_of(repeats))
+        for part in repeats:  # only now, since a look-up that fails is made again as a whole
             tally.add_duplicate(part, part.count)
-        return group
+        return [part for part in group if part.count]
 
-    def _suspects(self, part: Part, indices: Generation) -> list[str]:
-        return suspects(indices, part.section.first, part.section.last, self._doubt)
+    def _undoubled(self, group: list[Part], before: Generation) -> list[bool]:
+        """Had the stream rolled over when the request came, the newer index may have taken what an older one held.
 
-    def _judge(self, group: list[Part], items: list[dict[str, dict[str, object]]], tally: Tally) -> tuple[
-        list[Part], Exception | None
-    ]:  # fmt: skip
+        For each line whether its newer copy had to be removed; empty where nothing rolled over.
+        """
+        self._indices = after = generation(self._client, self._stream)
+        self._doubts.answered()
+        if before[-1:] == after[-1:] or not before:
+            return []
+        return self._keep_oldest(from_on(after, before[-1].name), identities_of(group))
+
+    def _judge(
+        self, group: list[Part], answer: dict[str, Any], tally: Tally
+    ) -> tuple[list[Part], Exception | None]:  # fmt: skip
         """Note the fate of each line; what is to be sent again, and why."""
+        if "items" not in answer:
+            for part in group:
+                tally.add_stored(part, part.count)
+            return [], None
+        items: list[dict[str, dict[str, object]]] = answer["items"]
         again: list[Part] = []
         reason: Exception | None = None
         start = 0
@@ -201,66 +236,6 @@ class Writer:
                                    f"{cause(error.body)[1][:300]}") from error  # fmt: skip
         groups.appendleft([part for part in kept if part.count])
 
-    def _unknown(self, error: Exception) -> None:
-        """The request may have been carried out, or may still be."""
-        log.debug("bulk request of unknown outcome: %s", error)
-        with self._lock:
-            if self._doubt is None and self._indices:
-                self._doubt = self._indices[-1].name
-            self._indices = None
-            self._unfinished = True
-
-    def _await_unfinished(self) -> None:
-        """Return once the server works on no request of ours of which we have heard nothing."""
-        deadline = self._clock() + self._patience
-        while self._tasks():
-            if self._clock() > deadline or self._pause.wait(0.1):
-                raise StoreUnavailable(f"store {self._address.shown}: it still works on what it was sent before")
-        self._unfinished = False
-
-    def _tasks(self) -> bool:
-        try:
-            answer = self._client.perform_request(
-                "GET", "/_tasks", headers={"accept": JSON["accept"]},
-                params={"actions": "indices:data/write/bulk*", "group_by": "none"}).body  # fmt: skip
-        except ApiError as error:
-            if error.status_code in (400, 403, 404, 405):
-                return False  # not ours to see: what is left is the look-up
-            raise
-        return any(task.get("headers", {}).get("X-Opaque-Id") == self._name for task in answer.get("tasks", ()))
-
-    def _undouble(self, group: list[Part], before: Generation, after: Generation, tally: Tally) -> None:
-        """The data stream rolled over around the request: remove from the new index what the old ones held."""
-        newest = after[-1].name
-        there = known(self._client, newest, group)
-        for index in (one.name for one in before if one.name != newest):
-            for part, new, old in zip(group, there, known(self._client, index, group), strict=True):
-                twice = [at for at, both in enumerate(zip(new, old, strict=True)) if all(both)]
-                if twice:
-                    self._remove(newest, part.only(twice))
-                    tally.found_twice(part, len(twice))
-                for at in twice:
-                    new[at] = False
-
-    def _leave_oldest(self, group: list[Part], indices: Generation) -> None:
-        """A request of unknown outcome may have met a rollover, and put into the new index what an old one held."""
-        if self._doubt is None or not indices or indices[-1].name == self._doubt:
-            return
-        seen = [[False] * part.count for part in group]
-        for index in (one.name for one in indices):
-            for part, before, there in zip(group, seen, known(self._client, index, group), strict=True):
-                twice = [at for at in range(part.count) if before[at] and there[at]]
-                if twice:
-                    self._remove(index, part.only(twice))
-                before[:] = [old or new for old, new in zip(before, there, strict=True)]
-
-    def _remove(self, index: str, part: Part) -> None:
-        rows = b"".join([b'{"delete":{"_id":"%b"}}\n' % identity for identity in part.identities()])
-        params = {name: value for name, value in self._params.items() if name == "refresh"}
-        answer = self._client.perform_request("POST", f"/{index}/_bulk", params=params, headers=NDJSON, body=rows).body
-        if answer["errors"]:
-            raise StoreUnavailable(f"store {self._address.shown}: what a rollover has doubled can't be removed")
-
 
 def _reason(row: dict[str, object]) -> str:
     if row.get("failure_store") == "used":
@@ -271,4 +246,6 @@ def _reason(row: dict[str, object]) -> str:
 
 def _passing(error: Exception) -> bool:
     """Whether another try may go better by itself."""
+    if isinstance(error, ApiError) and error.status_code in (400, 404):
+        return cause(error.body)[0] in ("index_closed_exception", "index_not_found_exception")  # an older one, just now
     return not isinstance(error, ApiError) or error.status_code in (408, 429) or error.status_code >= 500

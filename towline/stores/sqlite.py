@@ -61,6 +61,9 @@ class SqliteStore:
     def dead_letters(self, limit: int = 100) -> list[Document]:
         return sqlite_read.dead_letters(self._folder, limit)
 
+    def forget(self, letters: Sequence[Document]) -> None:
+        self._writing().forget(letters)
+
     def totals(self) -> dict[str, int]:
         return sqlite_read.totals(self._folder)
 

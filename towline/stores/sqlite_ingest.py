@@ -9,7 +9,7 @@ from functools import partial
 
 from towline.batch import Batch
 from towline.errors import StoreUnavailable
-from towline.stores import Retention, Verdict
+from towline.stores import Document, Retention, Verdict
 from towline.stores.sqlite_blocks import JsonProbe
 from towline.stores.sqlite_folder import Folder, Gone
 from towline.stores.sqlite_intake import Intake, joined
@@ -137,6 +137,30 @@ class Ingest:
                     raise
                 self._folder.damaged(self._active, str(error))
         raise StoreUnavailable(f"store {self._folder.path}: files are damaged as they are written; check the disk")
+
+    def forget(self, letters: Sequence[Document]) -> None:
+        """Remove dead letters, whichever partition they are in."""
+        places: dict[int, list[int]] = {}
+        for letter in letters:
+            at, _, key = str(letter["place"]).partition(":")
+            places.setdefault(int(at), []).append(int(key))
+        with self._lock:
+            try:
+                for number in sorted(places.keys() & set(self._folder.numbers())):
+                    self._forget(number, places[number])
+            except (sqlite3.Error, OSError) as error:
+                raise self._folder.unavailable(error) from error
+
+    def _forget(self, number: int, keys: Sequence[int]) -> None:
+        if self._writer and number == self._active:
+            self._writer.forget(keys)
+            return
+        self._folder.forget(number)
+        other = PartitionWriter(self._folder.file(number))
+        try:
+            other.forget(keys)
+        finally:
+            other.seal(None)
 
     def _stored(self, writer: PartitionWriter, container: str, first: int, last: int) -> set[bytes]:
         """The ids of the container's lines, in any partition, whose blocks overlap that time."""

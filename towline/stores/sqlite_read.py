@@ -119,14 +119,15 @@ def dead_letters(folder: Folder, limit: int) -> list[Document]:
         try:
             with folder.reading(number) as connection:
                 rows = connection.execute(
-                    "SELECT rejected, identity, reason, original, origin FROM dead_letters ORDER BY id DESC LIMIT ?",
-                    (limit - len(found),)).fetchall()  # fmt: skip
+                    "SELECT id, rejected, identity, reason, original, origin FROM dead_letters "
+                    "ORDER BY id DESC LIMIT ?",
+                    (limit - len(found) if limit else -1,)).fetchall()  # fmt: skip
         except Gone:
             continue
-        for rejected, identity, reason, original, origin in rows:
+        for key, rejected, identity, reason, original, origin in rows:
             found.append({"@timestamp": rejected, "identity": identity, "reason": reason, "original": original,
-                          **orjson.loads(origin)})  # fmt: skip
-        if len(found) >= limit:
+                          **orjson.loads(origin), "place": f"{number}:{key}"})  # fmt: skip
+        if limit and len(found) >= limit:
             break
     return found
 

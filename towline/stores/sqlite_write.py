@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 _OVERLAPPING = """SELECT payload FROM blocks WHERE source IN (SELECT id FROM sources WHERE container = ?)
     AND last_ns >= ? AND first_ns <= ?"""
 _WORDS = "INSERT INTO words(rowid, message, source) SELECT ?1 + key, value, ?2 FROM json_each(?3)"
+_LETTER = """INSERT INTO dead_letters(identity, reason, original, rejected, origin) VALUES (?,?,?,?,?)
+    ON CONFLICT(identity, original) DO UPDATE SET reason = excluded.reason, rejected = excluded.rejected
+    WHERE reason != excluded.reason"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class PartitionWriter:
         try:
             self._insert(sorted(blocks, key=lambda block: block.last))
             self.connection.executemany(
-                "INSERT OR IGNORE INTO dead_letters(identity, reason, original, rejected, origin) VALUES (?,?,?,?,?)",
+                _LETTER,
                 [(letter.rejected.identity, letter.rejected.reason, letter.rejected.original, letter.when,
                   letter.origin.json.decode()) for letter in letters])  # fmt: skip
             self.connection.execute("COMMIT")
@@ -111,6 +114,10 @@ class PartitionWriter:
                 (origin.json.decode(), origin.container_id, origin.service)).fetchone()  # fmt: skip
             known = self._sources[origin.json] = int(row[0])
         return known
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Remove these dead letters."""
+        self.connection.executemany("DELETE FROM dead_letters WHERE id = ?", [(key,) for key in keys])
 
     def seal(self, closed: float | None) -> None:
         """Leave one plain file behind, readable also where nothing can be written; not while others read it.
