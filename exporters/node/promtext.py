@@ -107,7 +107,7 @@ def _check_value(name: str, value: str) -> None:
         float(value)
     except ValueError:
         raise Malformed(f"{name} has the value {value!r}, which is no number") from None
-    if "_" in value:
+    if "_" in value or not value.isascii():  # numbers in Python only
         raise Malformed(f"{name} has the value {value!r}, which is no number")
 
 

@@ -57,6 +57,7 @@ def test_mtimes_and_no_error(textfile: TextFile, put: Put, tmp_path: Path, sampl
         ("a 1 1700000000000\n", "timestamp"),
         ("a one\n", "no number"),
         ("a 1_0\n", "no number"),
+        ("a ١\n", "no number"),
         ("a\n", "no number"),
         ('a{b="c} 1\n', "labels"),
         ('a{b="c",b="d"} 1\n', "twice"),
