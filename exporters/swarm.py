@@ -1,0 +1,209 @@
+"""A Swarm as a manager tells of it: services, their tasks, the nodes. Parsing only; no I/O.
+
+Fields: https://docs.docker.com/engine/api/v1.41/ (ServiceList, TaskList, NodeList).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from towline.engine import Row
+from towline.identity import STACK, clean
+
+JOBS = frozenset({"replicated-job", "global-job"})
+HOST_NETWORK = "host"
+
+_FRACTION = re.compile(r"\.[0-9]+")
+_MODES = {"Replicated": "replicated", "Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`replicas`: wanted tasks, None where each node has one. `labels`: those of the service over those of its
+    containers. `updated`: seconds since 1970; `update`: state of the last update, "" where there was none."""
+
+    id: str
+    name: str
+    mode: str
+    replicas: int | None
+    image: str
+    labels: Mapping[str, str]
+    updated: float
+    update: str
+
+    @property
+    def stack(self) -> str:
+        return self.labels.get(STACK, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`address`: where other nodes reach it, "" where nobody knows. memory: bytes."""
+
+    id: str
+    name: str
+    address: str
+    role: str
+    state: str
+    availability: str
+    leader: bool
+    cpus: float
+    memory: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`addresses`: by name of network, without the ingress; `published`: port of the node by port of the task, only in
+    host mode. `on_host`: it shares the network of its node."""
+
+    id: str
+    service: str
+    node: str
+    slot: int
+    state: str
+    desired: str
+    addresses: Mapping[str, str]
+    published: Mapping[int, int]
+    on_host: bool
+
+    @property
+    def runs(self) -> bool:
+        return self.state == "running" and self.desired == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Swarm:
+    """One look at it. `name`s of two services never are the same."""
+
+    services: Mapping[str, Service] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
+
+    def task_name(self, task: Task) -> str:
+        """As the engine names it: shop_web.3.<id>, of a global service with the node's id in the slot's place."""
+        name = self.services[task.service].name if task.service in self.services else task.service
+        return f"{name}.{task.slot or task.node}.{task.id}"
+
+    def wanted(self) -> dict[str, int]:
+        """How many tasks should run now, by id of the service."""
+        everywhere = Counter(task.service for task in self.tasks if task.desired == "running")
+        return {
+            found.id: everywhere[found.id] if found.replicas is None else found.replicas
+            for found in self.services.values()
+        }
+
+    def running(self) -> Counter[str]:
+        """How many tasks run on nodes that answer, by id of the service: what a lost node said last of its tasks is
+        not known to be so."""
+        ready = {node.id for node in self.nodes.values() if node.state == "ready"}
+        return Counter(task.service for task in self.tasks if task.runs and task.node in ready)
+
+
+def read(services: Iterable[Row], tasks: Iterable[Row], nodes: Iterable[Row]) -> Swarm:
+    """From the answers of /services, /tasks and /nodes."""
+    return Swarm(
+        {found.id: found for found in map(_service, services)},
+        {found.id: found for found in map(_node, nodes)},
+        tuple(map(_task, tasks)),
+    )
+
+
+def _service(row: Row) -> Service:
+    spec = _mapping(row.get("Spec"))
+    container = _mapping(_mapping(spec.get("TaskTemplate")).get("ContainerSpec"))
+    mode = _mapping(spec.get("Mode"))
+    replicas = _mapping(mode.get("Replicated")).get("Replicas")
+    return Service(
+        id=clean(row.get("ID") or ""),
+        name=clean(spec.get("Name") or ""),
+        mode=next((_MODES[name] for name in mode if name in _MODES), "replicated"),
+        replicas=replicas if isinstance(replicas, int) else None,
+        image=clean(container.get("Image") or "").partition("@")[0],
+        labels=_labels(container.get("Labels")) | _labels(spec.get("Labels")),
+        updated=_seconds(row.get("UpdatedAt")),
+        update=clean(_mapping(row.get("UpdateStatus")).get("State") or ""),
+    )
+
+
+def _node(row: Row) -> Node:
+    spec, status, manager = (_mapping(row.get(key)) for key in ("Spec", "Status", "ManagerStatus"))
+    about = _mapping(row.get("Description"))
+    resources = _mapping(about.get("Resources"))
+    address = clean(status.get("Addr") or "")
+    if address in ("", "0.0.0.0", "::", "127.0.0.1"):  # what managers of some versions say of themselves
+        address = clean(manager.get("Addr") or "").rpartition(":")[0].strip("[]")
+    return Node(
+        id=clean(row.get("ID") or ""),
+        name=clean(about.get("Hostname") or ""),
+        address=address,
+        role=clean(spec.get("Role") or ""),
+        state=clean(status.get("State") or "unknown"),
+        availability=clean(spec.get("Availability") or ""),
+        leader=manager.get("Leader") is True,
+        cpus=_whole(resources.get("NanoCPUs")) / 1e9,
+        memory=_whole(resources.get("MemoryBytes")),
+        version=clean(_mapping(about.get("Engine")).get("EngineVersion") or ""),
+    )
+
+
+def _task(row: Row) -> Task:
+    status = _mapping(row.get("Status"))
+    networks = [_mapping(each) for each in row.get("NetworksAttachments") or ()]
+    named = [(_network(each), each) for each in networks]
+    ports = [_mapping(port) for port in _mapping(status.get("PortStatus")).get("Ports") or ()]
+    return Task(
+        id=clean(row.get("ID") or ""),
+        service=clean(row.get("ServiceID") or ""),
+        node=clean(row.get("NodeID") or ""),
+        slot=_whole(row.get("Slot")),
+        state=clean(status.get("State") or ""),
+        desired=clean(row.get("DesiredState") or ""),
+        addresses={name: found for name, each in named if name and (found := _address(each))},
+        published={
+            _whole(port.get("TargetPort")): _whole(port.get("PublishedPort")) for port in ports if _on_node(port)
+        },
+        on_host=any(name == HOST_NETWORK for name, _ in named),
+    )
+
+
+def _ports(port: Mapping[str, Any]) -> tuple[int, int]:
+    return _whole(port.get("TargetPort")), _whole(port.get("PublishedPort"))
+
+
+def _on_node(port: Mapping[str, Any]) -> bool:
+    """Whether it leads to this very task, not to any of its service as the ingress does."""
+    return port.get("PublishMode") == "host" and port.get("Protocol") == "tcp"
+
+
+def _network(attachment: Mapping[str, Any]) -> str:
+    """Name of the network; "" for the ingress, over which no single task can be reached."""
+    spec = _mapping(_mapping(attachment.get("Network")).get("Spec"))
+    return "" if spec.get("Ingress") is True else clean(spec.get("Name") or "")
+
+
+def _address(attachment: Mapping[str, Any]) -> str:
+    addresses = attachment.get("Addresses") or ()
+    return clean(addresses[0]).partition("/")[0] if addresses else ""
+
+
+def _seconds(stamp: object) -> float:
+    try:
+        return datetime.fromisoformat(_FRACTION.sub("", str(stamp or ""))).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _labels(value: Any) -> dict[str, str]:
+    return {clean(key): clean(text) for key, text in _mapping(value).items()}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

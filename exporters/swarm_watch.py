@@ -1,0 +1,109 @@
+"""Keeps a look at the Swarm: a manager is asked every few seconds and after its events, never in a scrape.
+
+Where there is no Swarm, or this node is a worker, only `docker info` is asked for, once a minute.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from exporters.swarm import Swarm, read
+from towline.engine import Engine, EngineInfo, Events
+from towline.errors import EngineUnavailable
+
+log = logging.getLogger(__name__)
+
+INTERVAL, SELDOM, SETTLE, RETRY = 15.0, 60.0, 1.0, 10.0
+"""Seconds between two looks: of a manager, of others, after an event, after a failure."""
+
+THRIFT = 50
+"""A look that took long is followed by a pause this many times as long: two percent of a core at most."""
+
+CHANGES = ("create", "update", "remove")
+
+
+class SwarmWatch:
+    """`swarm`: the last look, None where this node is no manager. `listener` hears each look. Intervals in seconds."""
+
+    def __init__(
+        self, engine: Engine, *, interval: float = INTERVAL, listener: Callable[[Swarm], None] = lambda _: None
+    ) -> None:
+        self.problem = f"not yet connected to the engine at {engine.url}"
+        """Why nothing is known of the Swarm, "" where it is, and where there is none."""
+        self.swarm: Swarm | None = None
+        self.info: EngineInfo | None = None
+        self._engine = engine
+        self._interval = interval
+        self._listener = listener
+        self._asked_at = 0.0
+        self._stream: Events | None = None
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+
+    @property
+    def in_swarm(self) -> bool:
+        return self.info is not None and self.info.swarm == "active"
+
+    def run(self) -> None:
+        """Look until `stop`. The engine may be away at any time, also at the start."""
+        hearing = threading.Thread(target=self._keep_hearing, name="swarm events", daemon=True)
+        hearing.start()
+        while not self._stopping.is_set():
+            self._wake.wait(self._look())
+            if self._wake.is_set() and not self._stopping.wait(SETTLE):
+                self._wake.clear()
+        hearing.join(RETRY)
+        self._engine.close()
+
+    def stop(self) -> None:
+        """End `run` soon. From any thread, any number of times."""
+        self._stopping.set()
+        self._wake.set()
+        if (stream := self._stream) is not None:
+            stream.close()
+
+    def _look(self) -> float:
+        """Ask once; seconds until the next time."""
+        begin = monotonic()
+        try:
+            pause = self._ask(begin)
+        except EngineUnavailable as error:
+            self.swarm, self.info, self.problem = None, None, str(error)
+            return min(RETRY, self._interval)
+        self.problem = ""
+        return max(pause, THRIFT * (monotonic() - begin))
+
+    def _ask(self, now: float) -> float:
+        if self.info is None or now - self._asked_at >= SELDOM or not self.info.swarm_manager:
+            self.info, self._asked_at = self._engine.info(), now
+        if not self.info.swarm_manager:
+            self.swarm = None
+            return max(SELDOM, self._interval)
+        found = read(self._engine.swarm("services"), self._engine.swarm("tasks"), self._engine.swarm("nodes"))
+        self._listener(found)
+        self.swarm = found
+        return self._interval
+
+    def _keep_hearing(self) -> None:
+        """Of services and nodes only a manager hears; `docker swarm init` and `join` show in the looks."""
+        while not self._stopping.wait(SETTLE):
+            if self.swarm is None:
+                continue
+            try:
+                self._hear()
+            except EngineUnavailable as error:
+                log.debug("no events of the Swarm: %s", error)
+            self._stopping.wait(RETRY)
+
+    def _hear(self) -> None:
+        stream = self._engine.events(watched=CHANGES, kinds=("service", "node"))
+        try:
+            self._stream = stream
+            self._wake.set()  # for what happened before
+            if not self._stopping.is_set():
+                for _ in stream:
+                    self._wake.set()
+        finally:
+            self._stream = None
+            stream.close()
