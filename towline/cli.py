@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from towline import __version__, cli_admin, cli_audit, cli_run, cli_search
+from towline import __version__, cli_admin, cli_audit, cli_export, cli_run, cli_search
 from towline.config import LOG_LEVEL
 from towline.errors import TowlineError
 from towline.terminal import escape
@@ -112,7 +112,13 @@ def cli() -> None:
     """
 
 
-for _command in (*cli_run.COMMANDS, *cli_search.COMMANDS, *cli_audit.COMMANDS, *cli_admin.COMMANDS):
+for _command in (
+    *cli_run.COMMANDS,
+    *cli_export.COMMANDS,
+    *cli_search.COMMANDS,
+    *cli_audit.COMMANDS,
+    *cli_admin.COMMANDS,
+):
     cli.add_command(_command)
 
 

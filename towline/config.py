@@ -7,7 +7,7 @@ Every setting is an option `--name`, an environment variable `TOWLINE_NAME`, and
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -112,7 +112,9 @@ def default_data() -> Path:
 DATA = Setting("data", click.Path(path_type=Path), None, "Folder of the store, checkpoints and spool. "
                "Default: /var/lib/towline for root, else ~/.local/state/towline.")  # fmt: skip
 STATE = Setting("state", click.Path(path_type=Path), None, "Folder of checkpoints and spool. Default: DATA/state.")
-LISTEN = Setting("listen", Address(), "127.0.0.1:8514", "Address of the HTTP server.")
+LISTEN = Setting("listen", Address(), "127.0.0.1:8514", "Address of the HTTP server. Default of `export`: "
+                 "127.0.0.1:9514.")  # fmt: skip
+EXPORT_LISTEN = replace(LISTEN, default="127.0.0.1:9514")
 ENGINE = Setting("engine", str, "unix:///var/run/docker.sock", "The Docker engine's socket.")
 SOURCE = Setting("source", click.Choice(["auto", "file", "api"]), "auto",
                  "Where lines are read: the json-file log in place, the engine's API, or auto: the file where it can "
@@ -131,6 +133,16 @@ KEEP_AGE = Setting("keep-age", Age(), "14d", "Forget stored lines older than thi
 KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never.")
 QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer.")
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR. Default: the store below --data.")
+PROCFS = Setting("procfs", click.Path(path_type=Path), "/proc", "Where metrics see the host's /proc.")
+SYSFS = Setting("sysfs", click.Path(path_type=Path), "/sys", "Where metrics see the host's /sys.")
+ROOTFS = Setting("rootfs", click.Path(path_type=Path), "/", "Where metrics see the host's root file system.")
+TEXTFILES = Setting("textfiles", str, (), "Folder (globs allowed) of *.prom files that become metrics. Repeatable.",
+                    multiple=True)  # fmt: skip
+METRIC_LABEL = Setting("metric-label", str, (), "Container label that becomes a label of its metrics, beside those of "
+                       "Swarm and compose. Repeatable.", multiple=True)  # fmt: skip
+KEEP_ENDED = Setting("keep-ended", Age(), "5m", "How long metrics still tell of a container that has ended.")
+SD_NETWORK = Setting("sd-network", str, "", "Overlay network that Prometheus shares: /sd/targets gives addresses on it "
+                     "where a service has several and doesn't say which.")  # fmt: skip
 LOG_LEVEL = Setting("log-level", click.Choice(["debug", "info", "warning", "error"]), "info",
                     "How much Towline says about itself on stderr.")  # fmt: skip
 
@@ -138,7 +150,8 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
                 secret=True)  # fmt: skip
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
-            KEEP_AGE, KEEP_SIZE, QUEUE, STORE, TOKEN, LOG_LEVEL)  # fmt: skip
+            KEEP_AGE, KEEP_SIZE, QUEUE, STORE, TOKEN,
+            PROCFS, SYSFS, ROOTFS, TEXTFILES, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:
