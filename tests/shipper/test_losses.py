@@ -50,3 +50,24 @@ def test_a_note_that_is_garbage_costs_one_more_reading(world: World) -> None:
     world.losses().dealt_with()
     world.note.write_text("garbage")
     assert world.losses().new()
+
+
+def test_a_loss_is_told_once_and_settled_only_when_dealt_with(world: World) -> None:
+    losses = world.losses()
+    assert losses.settled
+    world.ever = world.here = 1
+    assert not losses.settled
+    losses.dealt_with()  # of what was told, which is nothing yet
+    assert not losses.settled
+    assert losses.new()
+    world.now += LOOK_EVERY
+    assert not losses.new(), "told twice"
+    assert not losses.settled
+    losses.dealt_with()
+    assert losses.settled
+
+
+def test_a_loss_that_was_not_dealt_with_is_told_again_after_a_restart(world: World) -> None:
+    world.ever = 1
+    assert world.losses().new()
+    assert world.losses().new()
