@@ -10,7 +10,7 @@ from typing import Any
 from towline.identity import clean, name_of
 
 STATES = ("created", "running", "paused", "restarting", "exited", "dead")
-"""The engine's states; one that is being removed counts as dead."""
+"""The engine's states, but one that is being removed counts as exited."""
 
 HEALTH = ("starting", "healthy", "unhealthy")
 ALIVE = frozenset({"running", "paused"})
@@ -57,7 +57,7 @@ def of_inspect(row: Mapping[str, Any]) -> Described:
         name=name_of(row.get("Name")),
         image=clean(config.get("Image") or ""),
         labels=_labels(config.get("Labels")),
-        state=status if status in STATES else "dead",
+        state=status if status in STATES else "exited",
         pid=_whole(state.get("Pid")),
         started=_seconds(state.get("StartedAt")),
         finished=finished,

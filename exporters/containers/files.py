@@ -45,8 +45,10 @@ class File:
         try:
             return os.pread(fd, BLOCK, 0)
         except OSError as error:
+            self.close()
             if error.errno in _ENDED:
                 raise Gone(self.path) from error
+            error.filename = self.path
             raise
 
     def read_on(self) -> bytes:
@@ -77,8 +79,10 @@ class File:
                 parts.append(part)
             return b"".join(parts)
         except OSError as error:
+            self.close()
             if error.errno in _ENDED:
                 raise Gone(self.path) from error
+            error.filename = self.path
             raise
         finally:
             os.close(fd)

@@ -144,8 +144,7 @@ class Inventory:
         self._close_run(known)
         known.removed = True
         known.ended = known.ended or when
-        state = known.told.state
-        self._tell(known, replace(known.told, state="exited" if state in ALIVE else state, pid=0))
+        self._tell(known, replace(known.told, state="exited", pid=0))
 
     # --- in: answers
 

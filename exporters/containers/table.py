@@ -3,6 +3,7 @@
 A row is an open label block and the column's values as text; the kernel's digits go through as they were read.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,8 @@ from exporters.exposition import Family
 
 Value = bytes | None
 """Digits as they are shown; None leaves the sample out."""
+
+_NUMBER = re.compile(rb"[0-9]+(\.[0-9]+)?")
 
 Row = tuple[bytes, Sequence[Value]]
 
@@ -36,12 +39,17 @@ def families(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Family]
 
 
 def _body(column: Column, blocks: Sequence[bytes], values: Sequence[Value]) -> bytes:
-    if None in values:
-        kept = [pair for pair in zip(blocks, values, strict=True) if pair[1] is not None]
+    if None in values or not _are_numbers(values):
+        kept = [pair for pair in zip(blocks, values, strict=True) if pair[1] and _NUMBER.fullmatch(pair[1])]
         blocks, values = zip(*kept, strict=True) if kept else ((), ())
     name, close = column.name.encode(), column.more.encode() + b"} "
     pieces = zip(repeat(name), blocks, repeat(close), values, repeat(b"\n"))  # repeat never ends
     return b"".join(chain.from_iterable(pieces))
+
+
+def _are_numbers(values: Sequence[Value]) -> bool:
+    """A glance at all of them together: one that is none would cost Prometheus the whole scrape."""
+    return not b"".join(values).translate(None, b"0123456789.") and b"" not in values  # type: ignore[arg-type]
 
 
 def scaled(digits: bytes, places: int) -> bytes:

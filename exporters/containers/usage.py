@@ -1,6 +1,5 @@
 """What containers use, read from their cgroups: CPU, memory, IO, tasks; and the same of the whole machine as id="/"."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -77,7 +76,7 @@ class CgroupUsage:
     def collect(self) -> Iterable[Family]:
         layout = self._layout = self._layout or detect(self._cgroupfs, self._procfs)
         self._look_for_groups(layout)
-        errors: list[OSError] = []
+        errors: list[Exception] = []
         rows, io, tasks = _Rows(), _Rows(), _Rows()
         self._read_root(layout, rows, io, errors)
         for group in list(self._groups.values()):
@@ -135,13 +134,13 @@ class CgroupUsage:
 
     # --- reading
 
-    def _read(self, group: _Group, rows: "_Rows", io: "_Rows", tasks: "_Rows", errors: list[OSError]) -> None:
+    def _read(self, group: _Group, rows: "_Rows", io: "_Rows", tasks: "_Rows", errors: list[Exception]) -> None:
         try:
             values, counts, oom_kills, pids = group.reader.read()
         except (Gone, FileNotFoundError):
             self._ended(group)
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:
             errors.append(error)
             return
         rows.append((group.block, [*values, *group.fixed]))
@@ -158,14 +157,14 @@ class CgroupUsage:
         self._missing[key] = 0
         self._doubt(key)
 
-    def _read_root(self, layout: Layout, rows: "_Rows", io: "_Rows", errors: list[OSError]) -> None:
+    def _read_root(self, layout: Layout, rows: "_Rows", io: "_Rows", errors: list[Exception]) -> None:
         try:
             self._root = self._root or self._reader(layout, "")
             values, found, _, _ = self._root.read()
             whole = _of_machine(values, self._procfs)
             rows.append((ROOT, [*whole, *_NO_LIMITS, b"%d" % boot_time(self._procfs)]))
-        except (Gone, OSError) as error:
-            errors.append(error if isinstance(error, OSError) else OSError(str(error)))
+        except (Gone, OSError, ValueError) as error:
+            errors.append(error)
             return
         io += [(ROOT + self._device(numbers), counts) for numbers, counts in found]
 
@@ -203,8 +202,9 @@ def _of_machine(found: Sequence[Value], procfs: Path) -> list[Value]:
     return [*values, None, None]
 
 
-def _told(errors: Sequence[OSError]) -> str:
+def _told(errors: Sequence[Exception]) -> str:
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    why = os.strerror(first.errno) if first.errno else str(first)
-    return f"can't read {first.filename or 'a cgroup file'}: {why}{more}; run as root on the engine's machine"
+    if isinstance(first, OSError):
+        return f"can't read {first.filename}: {first.strerror}{more}; run as root on the engine's machine"
+    return f"a cgroup file is not as the kernel writes it: {first}{more}; is --sysfs the host's /sys?"

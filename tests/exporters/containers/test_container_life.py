@@ -1,6 +1,5 @@
 """Containers that start, stop, restart, are renamed, fall ill and vanish on the real engine, which may be away."""
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -99,14 +98,14 @@ def test_what_has_ended_is_told_of_for_a_while_only(run: Callable[..., Any], eng
 
 
 def test_health_is_told_where_there_is_a_check(exporter: Any, run: Callable[..., Any]) -> None:
-    check = {"test": ["CMD", "test", "-e", "/well"], "interval": 200_000_000, "retries": 1}
+    check = {"test": ["CMD-SHELL", "test -e /well"], "interval": 200_000_000, "retries": 1}
     container = run("health", ["sh", "-c", "touch /well; exec sleep 3600"], healthcheck=check)
     plain = run("plain", ["sleep", "3600"])
     status = {"name": container.name, "status": "healthy"}
     found = exporter.until(lambda found: found.of("container_health_status", **status) == [1.0])
     exporter.until(lambda found: found.of("container_last_seen", name=plain.name))
     assert not found.of("container_health_status", name=plain.name)
-    container.exec_run(["rm", "/well"])
+    container.exec_run(["sh", "-c", "rm /well"])
     found = exporter.until(lambda found: found.of("container_health_status", **status) == [0.0])
     assert found.one("container_health_status", name=container.name, status="unhealthy") == 1
 
@@ -197,7 +196,7 @@ def test_no_scrape_asks_the_engine(exporter: Any, run: Callable[..., Any], monke
 def test_files_are_let_go(exporter: Any, run: Callable[..., Any]) -> None:
     def held(container_id: str) -> int:
         links = Path("/proc/self/fd").iterdir()
-        return sum(container_id in os.readlink(link) for link in links if link.is_symlink())
+        return sum(container_id in str(link.readlink()) for link in links if link.is_symlink())
 
     container = run("files", ["sleep", "3600"])
     exporter.until(lambda found: found.of("container_last_seen", name=container.name))
