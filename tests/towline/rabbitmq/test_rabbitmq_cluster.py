@@ -43,6 +43,10 @@ class Cluster:
     def running(self) -> list[Server]:
         return [node for node in self.nodes if (node.folder / "pid").exists()]
 
+    def formed(self) -> bool:
+        """Whether all nodes are there; a new queue has members only on those that are."""
+        return self._ask("eval", "length(rabbit_mnesia:cluster_nodes(running)).") == str(len(self.nodes))
+
     def _ask(self, *question: str) -> str:
         """The answer of the first node that works."""
         for node in self.running():
@@ -79,6 +83,7 @@ def cluster(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def load(cluster: Cluster, opened: Open, name: str) -> Iterator[Load]:
+    until(cluster.formed, "a node has not joined again")
     load = Load(opened(cluster.url, heartbeat=2), opened(cluster.url, heartbeat=2))
     load.flows()
     until(lambda: cluster.whole(name), "the queue is not on all nodes")

@@ -112,6 +112,20 @@ def test_a_queue_of_another_type(server: Server, opened: Open, name: str) -> Non
     passes(queue, 1)
 
 
+def test_an_exchange_of_another_type(server: Server, opened: Open, name: str) -> None:
+    connection, channel = server.channel()
+    channel.exchange_declare(name, "direct", durable=True)
+    queue = opened()
+    assert f"exchange '{name}' exists with type=direct, not topic: delete the exchange" in problem(queue)
+    channel.exchange_delete(name)
+    connection.close()
+    passes(queue, 1)
+
+
+def test_a_host_that_nobody_knows(opened: Open) -> None:
+    assert "the host name is not known" in problem(opened("amqp://guest:guest@nobody.invalid/"))
+
+
 @pytest.fixture
 def limited(server: Server) -> Iterator[str]:
     """The URL of an account that may publish and consume, and declare nothing."""

@@ -35,6 +35,13 @@ def test_tls_is_verified(server: Server, opened: Open) -> None:
     assert "localhost" in text
 
 
+def test_amqps_at_the_plain_port_and_amqp_at_the_other(server: Server, opened: Open) -> None:
+    text = problem(opened(server.url.replace("amqp:", "amqps:"), ca=server.folder / "cert.pem"))
+    assert "check amqps://, the port" in text
+    text = problem(opened(f"amqp://guest:guest@127.0.0.1:{server.tls_port}/"))
+    assert "correct the port, and amqp:// or amqps://" in text
+
+
 def expired(folder: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that was good for one day of 2020, and its key."""
     key, request, cert = folder / "expired.key", folder / "expired.csr", folder / "expired.pem"
