@@ -1,6 +1,9 @@
 """`towline ship` and `towline index`: the two halves of `up`, each a process of its own, with a broker between them."""
 
 import logging
+import random
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -8,14 +11,18 @@ from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, health
 from towline.config import QUEUE, STORE, masked
+from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
 from towline.metrics import REGISTRY
 from towline.places import make_folder
-from towline.queues import open_queue
+from towline.queues import Queue, open_queue
 from towline.service import Actor, Group, signals
-from towline.stores import Retention, open_store
+from towline.stores import Retention, Store, open_store
 
 log = logging.getLogger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
+"""Seconds between two tries to open a store that is away."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +61,77 @@ def index(settings: IndexSettings) -> None:
     with ExitStack() as parts:
         queue = open_queue(settings.queue, max_bytes=settings.memory)
         parts.callback(queue.close)
-        store = open_store(settings.store, retention=settings.retention)
-        parts.callback(store.close)
+        indexing = Indexing(queue, lambda: open_store(settings.store, retention=settings.retention))
+        parts.callback(indexing.close)
         shown = {"queue": masked(QUEUE, settings.queue), "store": masked(STORE, settings.store)}
         log.info("towline %s indexes", __version__, extra=shown)
-        indexer = Indexer(queue, store)
         problems = {
-            "indexer": lambda: indexer.problem,
+            "indexer": lambda: indexing.problem,
             "queue": health.of_check(queue.check),
-            "store": health.of_check(store.check),
+            "store": health.of_check(indexing.check),
         }
-        _run({"indexer": indexer, "http": _server(settings.listen, problems)})
+        _run({"indexer": indexing, "http": _server(settings.listen, problems)})
+
+
+class Indexing:
+    """An indexer whose store may be away at the start: it is waited for, and that is said.
+
+    Whatever the server answers is waited out, also refused credentials or an old version: they are mended there as
+    often as here, and a process that ends is only started again. What
+    is wrong with the URL or a file raises UsageError.
+    """
+
+    def __init__(self, queue: Queue, opened: Callable[[], Store]) -> None:
+        self._queue = queue
+        self._opened = opened
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._indexer: Indexer | None = None
+        self._waiting = "the store was not asked yet"
+
+    @property
+    def problem(self) -> str:
+        return self._indexer.problem if self._indexer else ""
+
+    def check(self) -> None:
+        """Raise StoreUnavailable where there is no store, or it takes nothing."""
+        if self._store is None:
+            raise StoreUnavailable(self._waiting)
+        self._store.check()
+
+    def run(self) -> None:
+        """Open the store, however long that takes; then work until `stop`."""
+        delay = FIRST_DELAY
+        while not self._stopping.is_set() and self._store is None:
+            try:
+                self._store = self._opened()
+            except StoreUnavailable as error:
+                self._say(str(error))
+                self._stopping.wait(delay * random.uniform(0.5, 1))
+                delay = min(2 * delay, LONGEST_DELAY)
+        with self._lock:
+            if self._store is None or self._stopping.is_set():
+                return
+            self._indexer = Indexer(self._queue, self._store)
+        if delay > FIRST_DELAY:
+            log.info("the store is there")
+        self._indexer.run()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping.set()
+        if self._indexer:
+            self._indexer.stop()
+
+    def close(self) -> None:
+        if self._store:
+            self._store.close()
+
+    def _say(self, text: str) -> None:
+        if text != self._waiting:
+            log.error("waiting for the store: %s. Lines wait in the queue, nothing is lost", text)
+        self._waiting = text
 
 
 def _server(listen: tuple[str, int], problems: dict[str, health.Problem]) -> HttpServer:

@@ -1,4 +1,4 @@
-"""`towline check`, `config`, `dead-letters`, `completion`: questions about an installation, and help for its users."""
+"""`towline check`, `config`, `completion`: questions about an installation, and help for its users."""
 
 import os
 import sys
@@ -18,12 +18,10 @@ from towline.config import (
     SETTINGS,
     SOURCE,
     STATE,
-    STORE,
     Setting,
     options,
 )
-from towline.places import store_url
-from towline.terminal import escape, local_time, wants_colour
+from towline.terminal import escape, wants_colour
 
 
 @click.command(short_help="Is this machine ready? What is wrong, and what mends it.")
@@ -84,8 +82,8 @@ def as_markdown() -> str:
     """The table of all settings."""
     rows = ["| option | variable | default | what it does |", "|---|---|---|---|"]
     for setting in SETTINGS:
-        option = "" if setting.secret else f"`--{setting.name}`"
-        variable = f"`{setting.variable}`" + (f", `{setting.variable}_FILE`" if setting.secret else "")
+        option = f"`--{setting.name}`" if setting.is_option else ""
+        variable = f"`{setting.variable}`" + (f", `{setting.variable}_FILE`" if setting.in_file else "")
         default = f"`{setting.default}`" if setting.default else ""
         rows.append(f"| {option} | {variable} | {default} | {setting.help} |")
     return "\n".join(rows)
@@ -96,45 +94,14 @@ def _table() -> Iterator[str]:
         value = _value(setting)
         default = f" (default {setting.default})" if setting.default else ""
         now = f" = {value}" if value else ""
-        file = f" or {setting.variable}_FILE" if setting.secret else f", --{setting.name}"
-        yield f"{setting.variable}{file}{default}{now}\n    {setting.help}"
+        file = f" or {setting.variable}_FILE" if setting.in_file else ""
+        option = f", --{setting.name}" if setting.is_option else ""
+        yield f"{setting.variable}{file}{option}{default}{now}\n    {setting.help}"
 
 
 def _value(setting: Setting) -> str:
-    value = config.secret(setting) if setting.secret else os.environ.get(setting.variable, "")
+    value = config.secret(setting) if setting.in_file else os.environ.get(setting.variable, "")
     return escape(config.masked(setting, value))
-
-
-@click.group("dead-letters", short_help="Lines that the store refused for good.", no_args_is_help=True)
-def dead_letters() -> None:
-    """Lines that the store refused for good, kept with the reason."""
-
-
-@dead_letters.command("list")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="The newest N.")
-@click.option("--json", "as_json", is_flag=True, help="One document a line.")
-@options(STORE, DATA)
-def listed(limit: int, as_json: bool, store: str | None, data: Path | None) -> None:
-    """List refused lines, newest first.
-
-    \b
-    towline dead-letters list --limit 10
-    """
-    import orjson
-
-    from towline.stores import open_store
-
-    opened = open_store(store or store_url(data), read_only=True)
-    try:
-        for letter in opened.dead_letters(limit):
-            click.echo(orjson.dumps(letter).decode() if as_json else _letter(letter))
-    finally:
-        opened.close()
-
-
-def _letter(letter: dict[str, Any]) -> str:
-    text = " ".join(str(letter.get(name, "")) for name in ("identity", "reason", "original"))
-    return f"{local_time(str(letter.get('@timestamp', '')))} {escape(text)[:500]}"
 
 
 @click.command(short_help="Completion for bash, zsh or fish.")
@@ -156,4 +123,4 @@ def completion(shell: str) -> None:
     click.echo(kind(root.command, {}, "towline", "_TOWLINE_COMPLETE").source())
 
 
-COMMANDS = (check, show, dead_letters, completion)
+COMMANDS = (check, show, completion)

@@ -1,7 +1,7 @@
 """`towline audit`: the ledger added up, and the engine's own logs against the store."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from towline.config import (
     options,
 )
 from towline.errors import TowlineError
-from towline.places import store_url
+from towline.places import chosen_store
 from towline.terminal import escape
 
 SETTLE = 10.0
 """Seconds: lines younger than this may still be on their way when no --until is given."""
-LOOKS = 10
+LOOKS, PAUSE = 20, 0.3
 SHOWN = 5
 """Missing ranges named per container."""
 
@@ -36,19 +36,30 @@ SHOWN = 5
 @click.command(short_help="Prove it: is every line of the engine's logs in the store, once?")
 @click.option("--since", metavar="TIME", default="1h", show_default=True, help="Lines from here on: 15m, 2h, ISO.")
 @click.option("--until", metavar="TIME", help="Up to here, likewise. Default: ten seconds ago.")
-@click.option("--ledger/--no-ledger", default=True, help="Also add up the counters of the running `towline up`.")
+@click.option("--ledger/--no-ledger", default=True, help="Also add up the counters of what is running.")
+@click.option("--metrics", "urls", metavar="URL", multiple=True, help="Where `ship` and `index` show them, for all of "
+              "both: http://node1:8514/metrics. Repeatable. Default: that of --listen.")  # fmt: skip
 @options(STORE, DATA, STATE, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, MAX_LINE)
-def audit(since: str, until: str | None, ledger: bool, store: str | None, data: Path | None, **values: Any) -> None:
+def audit(
+    since: str, until: str | None, ledger: bool, urls: tuple[str, ...], store: str | None, data: Path | None,
+    **values: Any,
+) -> None:  # fmt: skip
     """Add up the ledger, then read the engine's logs again and look up each line in the store.
 
     \b
     towline audit
     towline audit --since 24h --include 'shop_*'
     towline audit --since 2026-11-23T10:00 --until 2026-11-23T11:00 --no-ledger
+    towline audit --store https://elasticsearch:9200 --metrics http://node1:8514/metrics
+        --metrics http://node2:8514/metrics --metrics http://indexer:8514/metrics
 
     Names what is missing (in the engine's log, not in the store) and what is double. Exit code 1 if there is any, or
     if the ledger does not close. Lines that the engine has already thrown away can't be compared; where Towline came
     too late for them, the store has a record: towline search event.action:gap
+
+    Where `ship` and `index` run apart, run it on each node: it reads the engine there. The ledger closes over all of
+    them, so name the /metrics of every one; they count from their own starts, so one that was started again later than
+    the others leaves the sum open, and only the comparison line by line tells.
     """
     from towline.query import Query, parse_time
     from towline.stores import open_store
@@ -57,9 +68,9 @@ def audit(since: str, until: str | None, ledger: bool, store: str | None, data: 
     begin = parse_time(since, now)
     end = parse_time(until, now) if until else parse_time(f"{SETTLE:.0f}s", now)
     Query(since=begin, until=end)
-    good = _ledger(values["listen"]) if ledger else True
+    good = _ledger(_addresses(urls, values["listen"], chosen_store(store, data))) if ledger else True
     values["state"] = values["state"] or (data or default_data()) / "state"
-    opened = open_store(store or store_url(data), read_only=True)
+    opened = open_store(chosen_store(store, data), read_only=True)
     try:
         click.echo(f"logs since {begin} until {end}:")
         results = [_tell(finding) for finding in _findings(opened, begin, end, values)]
@@ -71,31 +82,47 @@ def audit(since: str, until: str | None, ledger: bool, store: str | None, data: 
         raise click.exceptions.Exit(1)
 
 
-def _ledger(listen: tuple[str, int]) -> bool:
-    from towline.audit_ledger import fetch
-
+def _addresses(urls: Sequence[str], listen: tuple[str, int], store: str) -> Sequence[str]:
+    """Whose counters make the sum; none where only a part of them is known."""
+    if urls:
+        return urls
+    if not store.startswith("sqlite:"):
+        return ()
     host, port = listen
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+    return (f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics",)
+
+
+def _ledger(urls: Sequence[str]) -> bool:
+    from towline.audit_ledger import Account, added_up
+
+    if not urls:
+        click.echo("ledger: left out (name the /metrics of every `ship` and `index` with --metrics)")
+        return True
+    closed: dict[str, Account] = {}
     try:
-        found = fetch(url)
-        for _ in range(LOOKS):  # a scrape sees the counters one after another: what moves may look open for a moment
-            if not any(account.open for account in found.values()):
+        for look in range(LOOKS):  # what moves, or waits in the queue, looks open for a moment
+            time.sleep(PAUSE if look else 0)
+            found = added_up(urls)
+            closed |= {service: account for service, account in found.items() if not account.open}
+            if found.keys() <= closed.keys():
                 break
-            time.sleep(0.3)
-            found = fetch(url)
     except TowlineError as error:
         click.echo(f"ledger: left out ({escape(str(error))})")
         return True
-    click.echo("ledger since the start of `towline up`:  read = indexed + dead-lettered + dropped + in flight")
-    for service, account in sorted(found.items()):
-        click.echo(
-            f"  {'✗' if account.open else '✓'} {escape(service)}: {account.read} = {account.indexed}"
-            f" + {account.dead_lettered} + {account.dropped} + {account.in_flight}"
-            + (f"  ({account.duplicate} were there already)" if account.duplicate else "")
-            + (f"  OPEN: {account.open}" if account.open else "")
-        )
-    return not any(account.open for account in found.values())
+    click.echo("ledger since the start of Towline:  read = indexed + dead-lettered + dropped + in flight")
+    for service, last in sorted(found.items()):
+        click.echo(_sum(service, closed.get(service, last)))
+    return found.keys() <= closed.keys()
+
+
+def _sum(service: str, account: Any) -> str:
+    return (
+        f"  {'✗' if account.open else '✓'} {escape(service)}: {account.read} = {account.indexed - account.again}"
+        f" + {account.dead_lettered} + {account.dropped} + {account.in_flight}"
+        + (f"  ({account.duplicate} were there already)" if account.duplicate else "")
+        + (f"  OPEN: {account.open}" if account.open else "")
+    )
 
 
 def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Iterator[Any]:

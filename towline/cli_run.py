@@ -1,11 +1,13 @@
 """`towline up`, `ship`, `index`, `setup`: the commands that run or prepare something. Only here, in other cli_* modules
 and in up.py are shipper, indexer and exporters imported, and only when such a command runs."""
 
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from towline import config, logs
 from towline.config import (
@@ -30,7 +32,9 @@ from towline.config import (
     options,
 )
 from towline.errors import UsageError
-from towline.places import make_folder, store_url
+from towline.places import chosen_store, make_folder, store_url
+
+log = logging.getLogger(__name__)
 
 READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL)
 KEEPING = (KEEP_AGE, KEEP_SIZE)
@@ -106,15 +110,24 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
     from towline.apart import index as run
     from towline.stores import Retention
 
+    url = chosen_store(store, data)
+    _say_unused(url)
     run(
         IndexSettings(
             queue=_broker("index", queue),
-            store=store or config.secret(STORE) or store_url(data),
+            store=url,
             listen=values["listen"],
             retention=Retention(age=values["keep_age"], size=values["keep_size"]),
             memory=values["memory"],
         )
     )
+
+
+def _say_unused(url: str) -> None:
+    """Settings that were given, and have no effect on this store."""
+    source = click.get_current_context().get_parameter_source(KEEP_SIZE.parameter)
+    if urlsplit(url).scheme != "sqlite" and source is not ParameterSource.DEFAULT:
+        log.warning("--%s has no effect on Elasticsearch, which forgets by age alone", KEEP_SIZE.name)
 
 
 def _broker(command: str, given: str | None) -> str:
@@ -128,20 +141,26 @@ def _broker(command: str, given: str | None) -> str:
 
 
 @click.command(short_help="Prepare a store.")
-@options(STORE, DATA)
-def setup(store: str | None, data: Path | None) -> None:
-    """Prepare a store: make it, or bring it up to this version. Doing it again changes nothing.
+@options(STORE, DATA, *KEEPING, LOG_LEVEL)
+def setup(store: str | None, data: Path | None, **values: Any) -> None:
+    """Prepare a store: make it, or bring it up to this version. Doing it again changes nothing, and no line is lost.
 
     \b
     towline setup
     towline setup --store sqlite:///srv/towline/store
-    """
-    from towline.stores import open_store
+    towline setup --store https://elastic@elasticsearch:9200 --keep-age 30d
 
-    if store is None:
+    On Elasticsearch these are the index templates `towline-…`, and the retention, also of data streams that are there.
+    Put settings of your own into the component template `logs-docker@custom`: it stays as it is.
+    """
+    logs.configure(values["log_level"])
+    from towline.stores import Retention, open_store
+
+    url = chosen_store(store, data)
+    if url == store_url(data):
         make_folder(data or config.default_data(), "--data")
-    url = store or store_url(data)
-    open_store(url).close()
+    _say_unused(url)
+    open_store(url, retention=Retention(age=values["keep_age"], size=values["keep_size"])).close()
     click.echo(f"store ready: {config.masked(STORE, url)}")
 
 

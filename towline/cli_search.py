@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from towline.config import DATA, STORE, masked, options
-from towline.places import store_url
+from towline.places import chosen_store
 from towline.terminal import Painter, escape, wants_colour
 
 
@@ -65,7 +65,7 @@ def search(
         where=parse(" ".join(text)), **_chosen(filters), limit=limit,
         since=parse_time(since, now) if since else None, until=parse_time(until, now) if until else None,
         order=order or ("desc" if limit else "asc"))  # fmt: skip
-    opened = open_store(store or store_url(data), read_only=True)
+    opened = open_store(chosen_store(store, data), read_only=True)
     try:
         found: Iterable[Any] = opened.search(query)
         if order is None and limit:
@@ -109,7 +109,7 @@ def tail(
     chosen["service"] += services
     start = parse_time(since, time.time()) if since else None
     query = Query(where=parse(text), **chosen, since=start, order="asc", limit=0)
-    url = store or store_url(data)
+    url = chosen_store(store, data)
     out = _Out(sys.stdout, raw)
     for documents in live.follow(lambda: live.open_awaited(url), query, _say):
         if as_json:

@@ -1,8 +1,8 @@
 """Settings, each declared once with its type, default and text; the command line, the environment and the README's
 table are made from these declarations.
 
-Every setting is an option `--name`, an environment variable `TOWLINE_NAME`, and, where it is a secret, also
-`TOWLINE_NAME_FILE` (a file that holds the value). Secrets are never options: the list of processes shows those.
+Every setting is an option `--name`, an environment variable `TOWLINE_NAME`, and, where it is a secret or may hold one,
+also `TOWLINE_NAME_FILE` (a file that holds the value). Secrets are never options: the list of processes shows those.
 """
 
 import os
@@ -78,6 +78,18 @@ class Setting:
     help: str
     multiple: bool = False
     secret: bool = False
+    quiet: bool = False
+    """No option, only a variable: what is needed wherever a store is opened, and seldom."""
+    filed: bool = False
+    """`TOWLINE_NAME_FILE` may name a file that holds the value; so it is for all secrets."""
+
+    @property
+    def in_file(self) -> bool:
+        return self.secret or self.filed
+
+    @property
+    def is_option(self) -> bool:
+        return not (self.secret or self.quiet)
 
     @property
     def parameter(self) -> str:
@@ -130,9 +142,22 @@ MAX_LINE = Setting("max-line", Size(), "1M", "Longest line in bytes; a longer on
 MEMORY = Setting("memory", Size(), "32M", "Bytes of lines in flight before reading waits or the spool takes over.")
 SPOOL = Setting("spool", Size(), "1G", "Most bytes on disk for lines that the queue can't take right now. 0: none.")
 KEEP_AGE = Setting("keep-age", Age(), "14d", "Forget stored lines older than this. 0: never.")
-KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never.")
-QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer.")
-STORE = Setting("store", str, None, "Store URL: sqlite:///DIR. Default: the store below --data.")
+KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never. "
+                    "SQLite only: Elasticsearch forgets by age alone.")  # fmt: skip
+QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer: amqp://USER@HOST/ or amqps://USER@HOST/VHOST.",
+                filed=True)  # fmt: skip
+STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9200 (Elasticsearch; several hosts with "
+                "commas). Default: the store below --data.", filed=True)  # fmt: skip
+STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
+STORE_API_KEY = Setting("store-api-key", str, None, "API key for the store, as Elasticsearch gives it (`encoded`).",
+                        secret=True)  # fmt: skip
+STORE_BEARER = Setting("store-bearer", str, None, "Bearer token for the store.", secret=True)
+STORE_CA = Setting("store-ca", click.Path(path_type=Path), None, "PEM file of the authorities that the store's "
+                   "certificate must go back to. Default: those that the machine trusts.", quiet=True)  # fmt: skip
+STORE_CERTIFICATE = Setting("store-certificate", click.Path(path_type=Path), None, "PEM file of our certificate, for "
+                            "the store.", quiet=True)  # fmt: skip
+STORE_KEY = Setting("store-key", click.Path(path_type=Path), None, "PEM file of that certificate's private key.",
+                    quiet=True)  # fmt: skip
 PROCFS = Setting("procfs", click.Path(path_type=Path), "/proc", "Where metrics see the host's /proc.")
 SYSFS = Setting("sysfs", click.Path(path_type=Path), "/sys", "Where metrics see the host's /sys.")
 ROOTFS = Setting("rootfs", click.Path(path_type=Path), "/", "Where metrics see the host's root file system.")
@@ -150,8 +175,9 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
                 secret=True)  # fmt: skip
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
-            KEEP_AGE, KEEP_SIZE, QUEUE, STORE, TOKEN,
-            PROCFS, SYSFS, ROOTFS, TEXTFILES, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
+            KEEP_AGE, KEEP_SIZE, QUEUE, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
+            STORE_KEY, TOKEN, PROCFS, SYSFS, ROOTFS, TEXTFILES, METRIC_LABEL, KEEP_ENDED, SD_NETWORK,
+            LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:
@@ -166,7 +192,7 @@ def options(*settings: Setting) -> Callable[[Any], Any]:
 
 
 def secret(setting: Setting, environ: Mapping[str, str] = os.environ) -> str:
-    """The value of a secret setting: its variable, else the content of the file that `…_FILE` names, else "".
+    """The value of a setting that may be in a file: its variable, else what is in the file that `…_FILE` names, or "".
 
     Raises UsageError where that file can't be read, is empty, or both are set.
     """

@@ -3,13 +3,18 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from towline.config import default_data
+from towline.config import STORE, default_data, secret
 from towline.errors import UsageError
 
 
 def store_url(data: Path | None) -> str:
     """The URL of the store below the data folder (None: the default one)."""
     return "sqlite://" + quote(str(((data or default_data()) / "store").absolute()))
+
+
+def chosen_store(given: str | None, data: Path | None) -> str:
+    """The URL given as --store or TOWLINE_STORE, else in the file of TOWLINE_STORE_FILE, else that below --data."""
+    return given or secret(STORE) or store_url(data)
 
 
 def make_folder(path: Path, option: str) -> None:

@@ -23,7 +23,7 @@ def test_every_variable_of_a_command_is_a_declared_setting_and_every_setting_is_
     used = {
         option.envvar for command in commands().values() for option in command.params
         if isinstance(option, click.Option) and option.envvar}  # fmt: skip
-    declared = {setting.variable for setting in SETTINGS if not setting.secret}
+    declared = {setting.variable for setting in SETTINGS if setting.is_option}
     assert used == declared
 
 

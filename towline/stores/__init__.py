@@ -92,8 +92,10 @@ class Retention:
 
 
 def open_store(url: str, *, retention: Retention | None = Retention(), read_only: bool = False) -> Store:
-    """The store behind `url`. `retention` None leaves that of the store as it is; raises UsageError for a scheme that nobody
-    serves or a path that can't be one."""
+    """The store behind `url`. `retention` None leaves that of the store as it is.
+
+    Raises UsageError for a scheme that nobody serves or a path that can't be one.
+    """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         from towline.stores.sqlite import SqliteStore

@@ -11,6 +11,7 @@ from elasticsearch import ApiError, Elasticsearch
 
 from towline.stores import Retention
 from towline.stores.es_address import Address, Layout
+from towline.stores.es_ask import JSON
 from towline.stores.es_errors import cause, translated
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,6 @@ _MESSAGES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 
 def template(pattern: str, settings: dict[str, Any], mapping: dict[str, Any], retention: Retention,
              failure_store: bool) -> dict[str, Any]:  # fmt: skip
-    lifecycle = {"data_retention": f"{max(1, round(retention.age))}s"} if retention.age else {}
     return {
         "index_patterns": [pattern],
         "priority": PRIORITY,
@@ -108,30 +108,65 @@ def template(pattern: str, settings: dict[str, Any], mapping: dict[str, Any], re
         "template": {
             "settings": settings,
             "mappings": mapping,
-            "lifecycle": lifecycle,
+            "lifecycle": _lifecycle(retention),
             "data_stream_options": {"failure_store": {"enabled": failure_store}},
         },
         "_meta": {"description": "Installed by Towline; put settings of your own into logs-docker@custom"},
     }
 
 
-def install(client: Elasticsearch, address: Address, retention: Retention) -> None:
-    """Put both templates in place, unless newer ones are there. Raises StoreUnavailable where that is refused."""
-    layout, settings = address.layout, index_settings(address.layout)
+def install(client: Elasticsearch, address: Address, retention: Retention | None) -> None:
+    """Put both templates in place, unless newer ones are there, and the retention on data streams that are there.
+
+    `retention` None: what is there stays as it is. Nothing else is touched, and no data is.
+    Raises StoreUnavailable where that is refused.
+    """
+    layout = address.layout
     with translated(address.shown):
-        # A document that the failure store takes is answered like a stored one; the lines' ledger wants the refusal.
-        for message, analysis in _MESSAGES:
-            body = template(layout.stream, {**settings, **analysis}, line_mapping(message), retention, False)
-            if _put(client, f"towline-{layout.stream}", body, may_fail=message is not _MESSAGES[-1][0]):
-                break
-        body = template(layout.dead_letters, settings, dead_letter_mapping(), retention, True)
-        _put(client, f"towline-{layout.dead_letters}", body, may_fail=False)
+        if retention is None and _installed(client, f"towline-{layout.stream}") is not None:
+            return
+        _templates(client, layout, retention or Retention())
+        if retention is not None:
+            for stream in (layout.stream, layout.dead_letters):
+                _retain(client, stream, retention)
+
+
+def _templates(client: Elasticsearch, layout: Layout, retention: Retention) -> None:
+    settings = index_settings(layout)
+    # A document that the failure store takes is answered like a stored one; the lines' ledger wants the refusal.
+    for message, analysis in _MESSAGES:
+        body = template(layout.stream, {**settings, **analysis}, line_mapping(message), retention, False)
+        if _put(client, f"towline-{layout.stream}", body, may_fail=message is not _MESSAGES[-1][0]):
+            break
+    body = template(layout.dead_letters, settings, dead_letter_mapping(), retention, True)
+    _put(client, f"towline-{layout.dead_letters}", body, may_fail=False)
+
+
+def _lifecycle(retention: Retention) -> dict[str, Any]:
+    return {"data_retention": f"{max(1, round(retention.age))}s"} if retention.age else {}
+
+
+def _retain(client: Elasticsearch, stream: str, retention: Retention) -> None:
+    """A template reaches data streams that are made later; one that is there has a lifecycle of its own."""
+    age = _lifecycle(retention).get("data_retention", "for ever")
+    answer = client.options(ignore_status=(400, 404, 405)).perform_request(
+        "PUT", f"/_data_stream/{stream}/_lifecycle", headers=JSON, body=_lifecycle(retention))  # fmt: skip
+    if answer.meta.status == 200:
+        log.info("data stream %s keeps lines %s", stream, age)
+    elif answer.meta.status != 404 and retention.age:
+        log.warning("this server has no data stream lifecycle: nothing in %s is ever forgotten", stream)
+
+
+def _installed(client: Elasticsearch, name: str) -> int | None:
+    """The version of an index template, None where there is none of that name."""
+    found = client.options(ignore_status=404).indices.get_index_template(name=name).body
+    rows = [row["index_template"] for row in found.get("index_templates", ())]
+    return int(rows[0].get("version") or 0) if rows else None
 
 
 def _put(client: Elasticsearch, name: str, body: dict[str, Any], may_fail: bool) -> bool:
-    found = client.options(ignore_status=404).indices.get_index_template(name=name).body
-    installed = [row["index_template"] for row in found.get("index_templates", ())]
-    if installed and installed[0].get("version", 0) > VERSION:
+    before = _installed(client, name)
+    if before is not None and before > VERSION:
         log.info("index template %s is of a newer version: left as it is", name)
         return True
     try:
@@ -140,7 +175,7 @@ def _put(client: Elasticsearch, name: str, body: dict[str, Any], may_fail: bool)
         if may_fail and error.status_code == 400 and _lacks_a_part(error):
             return False
         raise
-    log.debug("index template %s is in place", name)
+    log.info("index template %s is %s", name, "made" if before is None else "renewed")
     return True
 
 
