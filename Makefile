@@ -43,7 +43,7 @@ bench: bootstrap ## measure; prints figures, asserts nothing
 	@if compgen -G 'benchmarks/*.py' >/dev/null; then for each in benchmarks/*.py; do echo "==> $$each"; $(PY) $$each || exit 1; done; \
 	else echo '==> no benchmark yet'; fi
 
-soak: servers ## the long runs: kills, thousands of containers (SOAK_MINUTES=20)
+soak: servers ## the long runs: kills, thousands of containers, faults (SOAK_MINUTES=20 SOAK_SCALE=5); a table of faults
 	@TOWLINE_TEST_PROCESSES=0 scripts/test.sh -s -m soak --timeout=0 tests
 
 lock: bootstrap ## renew the locked versions of all dependencies

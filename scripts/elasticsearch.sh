@@ -4,6 +4,7 @@
 #   TOWLINE_ES_PORT=9200      port; each port is an instance with data and log of its own
 #   TOWLINE_ES_VERSION=8.19.7 9.x wants a JDK of 21 or newer
 #   TOWLINE_ES_HEAP=512m      heap
+#   TOWLINE_ES_JAVA=          more options for Java
 #   TOWLINE_ES_PASSWORD=      where set, security is on and this is the password of the user `elastic`
 #   TOWLINE_ES_SETTINGS=      more of elasticsearch.yml, `\n` between lines
 #   TOWLINE_ES_KEEP=          where set, data of an earlier run is kept; else it begins empty
@@ -96,7 +97,7 @@ start() {
     (
         cd "$INSTANCE"
         exec setsid nohup "${as[@]}" HOME="$INSTANCE" ES_JAVA_HOME="$jdk" ES_PATH_CONF="$INSTANCE/config" \
-            ES_TMPDIR="$INSTANCE/tmp" ES_JAVA_OPTS="-Xms$heap -Xmx$heap" \
+            ES_TMPDIR="$INSTANCE/tmp" ES_JAVA_OPTS="-Xms$heap -Xmx$heap ${TOWLINE_ES_JAVA:-}" \
             "$HOME_OF_ES/bin/elasticsearch" -d -p "$PID" >"$INSTANCE/logs/start.log" 2>&1 </dev/null
     ) || { tail -n 5 "$INSTANCE/logs/start.log" >&2; fail "Elasticsearch did not start; its log: $INSTANCE/logs"; }
     wait_for 120 up_or_dead && port_open || fail "Elasticsearch does not answer; its log: $INSTANCE/logs"

@@ -147,10 +147,13 @@ def ruled(*rules: proxy.Rule) -> Fault:
 
     def fault(pipeline: Pipeline) -> None:
         for rule in rules:
-            before = pipeline.proxy.ruled
+
+            def met(before: int = pipeline.proxy.ruled) -> bool:
+                return pipeline.proxy.ruled > before
+
             with pipeline.proxy.ruling(rule):
                 pipeline.hold(4 / len(rules))
-                wait_until(lambda before=before: pipeline.proxy.ruled > before, 30, "a request that meets the rule")
+                wait_until(met, 30, "a request that meets the rule")
 
     return fault
 

@@ -164,6 +164,10 @@ class Pipeline:
         log = log or {"max-size": "100k", "max-file": str(int(50 * self.scale))}
         self.rotating = self.generators.start("rotating", 120 * self._ticks(seconds), burst=120, pause=0.25, log=log)
 
+    def more(self, lines: int = 4000) -> None:
+        """One more container, which writes for five seconds: for what must not depend on how far the others are."""
+        self.generators.start(f"more{len(self.generators.containers)}", lines, burst=lines // 20, pause=0.25)
+
     def _ticks(self, seconds: float) -> int:
         return max(1, int(seconds * self.scale / 0.26))
 

@@ -93,14 +93,16 @@ def mapping_conflict(pipeline: Pipeline, table: list[Row]) -> None:
         "data_stream": {},
         "template": {"mappings": mappings},
     }
-    pipeline.start().load(8)
+    pipeline.start().load(5)
     pipeline.flowing()
     elastic.ask("PUT", f"/_index_template/{name}", template)
     elastic.ask("POST", f"/{pipeline.stream}/_rollover")
+    pipeline.more()
     wait_until(lambda: elastic.count(pipeline.dead) > 500, 30, "dead letters")
     elastic.ask("DELETE", f"/_index_template/{name}")
     pipeline.ends()
     elastic.ask("POST", f"/{pipeline.stream}/_rollover")
+    pipeline.more()
     pipeline.flowing()
     pipeline.expect_all_or_refused("mapping conflict, then repaired (refused lines are dead letters)", table)
     assert all("message" in letter["reason"] for letter in pipeline.letters())
@@ -123,6 +125,7 @@ def oracle_notices_a_purge(pipeline: Pipeline, _: list[Row]) -> None:
     pipeline.start().load(5)
     pipeline.flowing()
     pipeline.indexer.kill()
+    pipeline.more()
     wait_until(lambda: messages(pipeline) > 3, 30, "messages that wait")
     pipeline.broker.ctl("purge_queue", f"{pipeline.name}.logs")
     pipeline.indexer.start()
@@ -139,6 +142,7 @@ def delete_full_queue(pipeline: Pipeline, table: list[Row]) -> None:
     pipeline.start().load(8)
     pipeline.flowing()
     pipeline.indexer.kill()
+    pipeline.more()
     wait_until(lambda: messages(pipeline) > 3, 30, "messages that wait")
     pipeline.broker.ctl("delete_queue", f"{pipeline.name}.logs")
     pipeline.ends()
@@ -150,6 +154,7 @@ def oracle_notices_early_acks(pipeline: Pipeline, _: list[Row]) -> None:
     """A store that says `stored` and stores nothing is the same as an indexer that doesn't wait for the answer."""
     pipeline.start(proxied=True).load(4)
     pipeline.flowing()
+    pipeline.more()
     faults.ruled(proxy.lie)(pipeline)
     expect_loss(pipeline, seconds=6)
 
@@ -159,6 +164,7 @@ def oracle_notices_early_checkpoints(pipeline: Pipeline, _: list[Row]) -> None:
     pipeline.start().load(5)
     pipeline.flowing()
     pipeline.shipper.kill()
+    pipeline.more()
     faster = pipeline.ship(pipeline.folder / "faster", f"{pipeline.name}-elsewhere").start()
     wait_until(lambda: faster.metric("towline_lines_confirmed_total") > pipeline.count() + 1000, 30, pipeline.said)
     assert faster.stop() == 0
@@ -189,6 +195,7 @@ def rotated_away(source: str) -> Scenario:
         pipeline.start("--source", source).load(14, **ROTATED)
         pipeline.flowing()
         with broker_away(pipeline):
+            pipeline.more()
             pipeline.hold(8)
             assert source == "file" or pipeline.shipper.metric("towline_spool_bytes") > 0
         pipeline.expect_all(f"logs rotated away while the broker was away ({source})", table)
@@ -201,6 +208,7 @@ def small_spool(pipeline: Pipeline, table: list[Row]) -> None:
     pipeline.start("--source", "api", "--spool", "300K", "--memory", "1M").load(10, **KEPT)
     pipeline.flowing()
     with broker_away(pipeline), stopped(pipeline.elastic.pid):
+        pipeline.more(10_000)
         wait_until(lambda: pipeline.shipper.metric("towline_spool_bytes") > 100_000, 30, pipeline.said)
         pipeline.hold(5)
     pipeline.expect_all("broker and Elasticsearch away, spool full", table)
@@ -213,6 +221,7 @@ def full_disk(pipeline: Pipeline, table: list[Row]) -> None:
         pipeline.start("--source", "api").load(10, **KEPT)
         pipeline.flowing()
         with broker_away(pipeline):
+            pipeline.more()
             fill(disk / "filler")
             wait_until(lambda: "spool" in pipeline.shipper.said(), 30, pipeline.said)
             (disk / "filler").unlink()

@@ -80,6 +80,7 @@ class Elastic:
             "TOWLINE_ES_PORT": str(self.port),
             "TOWLINE_ES_KEEP": "1",
             "TOWLINE_ES_HEAP": "384m",
+            "TOWLINE_ES_JAVA": "-XX:TieredStopAtLevel=1",  # it does not live long enough to be worth compiling well
             "TOWLINE_ES_SETTINGS": r"\n".join(["cluster.routing.allocation.disk.threshold_enabled: false", *settings]),
         }
         self._folder = Path(script("elasticsearch.sh", "folder", **self._environment))
