@@ -11,6 +11,7 @@ cgroup v1 or v2. The process that is measured holds nothing but the exporter.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import resource
 import shutil
@@ -46,6 +47,7 @@ def main(real: int, made: int) -> None:
     node_exporter()
     with real_containers(real):
         measured(f"{real} containers", "real")
+        whole_export()
     with made_containers(made) as described:
         measured(f"{made} made by hand", str(described))
 
@@ -69,6 +71,7 @@ def measured(title: str, what: str) -> None:
 
 
 def child(what: str) -> None:
+    logging.getLogger("exporters").setLevel("ERROR")  # without an engine, "engine" fails
     containers = Containers(ContainerSettings(engine=ENGINE))
     if what == "real":
         follow(containers)
@@ -214,7 +217,7 @@ def removed(group: Path) -> None:
     return print(f"left behind: {group}")
 
 
-# --- Debian's node exporter, for scale
+# --- whole programs, over HTTP
 
 
 def node_exporter() -> None:
@@ -222,26 +225,43 @@ def node_exporter() -> None:
     if path is None:
         print("prometheus-node-exporter is not installed: nothing to compare with")
         return
-    process = subprocess.Popen([path, "--web.listen-address=127.0.0.1:19100"], stderr=subprocess.DEVNULL)
+    program("node exporter", "http://127.0.0.1:19100", [path, "--web.listen-address=127.0.0.1:19100"])
+
+
+def whole_export() -> None:
+    command = [sys.executable, "-c", "from towline.cli import main; main()", "export", "--listen", "127.0.0.1:19101"]
+    program("towline export", "http://127.0.0.1:19101", [*command, "--engine", ENGINE])
+
+
+def program(title: str, url: str, command: list[str]) -> None:
+    """Start it, ask it SCRAPES times as Prometheus does, print what that took, and end it."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        fetch()
-        begin, times = ticks(process.pid), sorted(fetch() for _ in range(SCRAPES))
-        spent = (ticks(process.pid) - begin) / SCRAPES
-        rss = int(next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
-                       if line.startswith("VmRSS")).split()[1])  # fmt: skip
-        print(f"{'node exporter':18} (the node only, over HTTP) {times[0] * 1000:.1f} ms,"
-              f" {100 * spent / INTERVAL:.2f} % of a core at {INTERVAL:.0f} s, RSS {rss >> 10} MiB")  # fmt: skip
+        fetch(url)
+        time.sleep(3)  # it learns of the containers
+        background = ticks(process.pid)
+        time.sleep(QUIET)
+        begin = ticks(process.pid)
+        background = (begin - background) / QUIET
+        times = [fetch(url) for _ in range(SCRAPES)]
+        spent = (ticks(process.pid) - begin) / SCRAPES / INTERVAL + background
+        status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        rss = int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+        print(f"{title:18} whole, over HTTP with gzip: {min(times) * 1000:.1f} ms (best of {SCRAPES}),"
+              f" {100 * spent:.2f} % of a core at {INTERVAL:.0f} s, RSS at most {rss >> 10} MiB")  # fmt: skip
     finally:
         process.kill()
         process.wait()
 
 
-def fetch() -> float:
-    deadline = time.monotonic() + 10
+def fetch(url: str) -> float:
+    """Seconds from the question to the whole answer, once somebody answers."""
+    deadline = time.monotonic() + 20
+    request = urllib.request.Request(f"{url}/metrics", headers={"Accept-Encoding": "gzip"})
     while True:
         start = time.perf_counter()
         try:
-            with urllib.request.urlopen("http://127.0.0.1:19100/metrics") as answer:
+            with urllib.request.urlopen(request) as answer:
                 answer.read()
             return time.perf_counter() - start
         except OSError:

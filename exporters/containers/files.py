@@ -19,11 +19,15 @@ class Gone(Exception):
 
 
 class Holder:
-    """How many files may be held open at the same time: `most`, or what the process may open, less a reserve."""
+    """How many files may be held open at the same time: `most`, or half of what the process may open.
+
+    It lets this process open as many as the system allows: the soft limit is often 1024.
+    """
 
     def __init__(self, most: int = 4096) -> None:
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.free = max(0, min(most, soft - 256))
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        self.free = min(most, limit // 2) if limit != resource.RLIM_INFINITY else most
 
 
 class File:

@@ -38,12 +38,13 @@ def families() -> list[Family]:
         family("a_bytes", "gauge", 'Back\\slash, "quotes"\nand a new line.', [(labels({"name": NASTY}), 1.5)]),
         family("odd", "untyped", "Neither.", [(labels({"x": "1"}), -inf), (labels({"x": "2"}), nan)]),
         family("strange", "counter", "A counter without the suffix.", [("", 7)]),
+        Family("took", "histogram", "H.", b'took_bucket{le="+Inf"} 2\ntook_sum 3\ntook_count 2\n'),
     ]
 
 
 def test_text_reads_back_as_it_was() -> None:
     found = {one.name: one for one in parse_text(render(families()).decode())}
-    assert list(found) == ["a_bytes", "odd", "strange", "z"]
+    assert list(found) == ["a_bytes", "odd", "strange", "took", "z"]
     assert found["a_bytes"].samples[0].labels == {"name": NASTY}
     assert found["a_bytes"].documentation == 'Back\\slash, "quotes"\nand a new line.'
     assert found["odd"].type == "unknown"
@@ -57,6 +58,7 @@ def test_openmetrics_reads_back_as_it_was() -> None:
     assert found["z"].samples[0].name == "z_total"
     assert found["a_bytes"].samples[0].labels == {"name": NASTY}
     assert found["odd"].type == found["strange"].type == "unknown"  # OpenMetrics wants counters to end in _total
+    assert found["took"].type == "histogram"
 
 
 def test_openmetrics_ends_and_text_does_not() -> None:
