@@ -1,8 +1,4 @@
-"""One connection to the broker, made again for ever, in a thread of its own.
-
-The thread sleeps in the poller until the socket, a timer or another thread has something for it: an idle link costs
-its heartbeats. Everything of pika's is touched by this thread only; others come in by `call`.
-"""
+"""One connection to the broker, made again for ever, in a thread of its own (amqp_loop.py)."""
 
 import logging
 import threading
@@ -10,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
 
 from towline.queues import amqp_metrics
 from towline.queues.amqp_backoff import Backoff
 from towline.queues.amqp_errors import explain
+from towline.queues.amqp_loop import Loop
 from towline.queues.amqp_problem import Problem
 from towline.queues.amqp_topology import Declaring, Steps
 from towline.queues.amqp_url import Broker
@@ -26,7 +23,6 @@ STEADY = 10.0
 """Seconds after which a session that ends was a good one, so that the next attempt comes soon."""
 PROVEN = 0.3
 """Seconds that a session must last before the trouble with the one before is called over."""
-CLOSE_WITHIN = 5.0
 
 
 class LinkUser(Protocol):
@@ -56,10 +52,7 @@ class Link:
         self._broker = broker
         self._role = role
         self._user = user
-        self._lock = threading.Lock()
-        self._loop: IOLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._closing = False
+        self._loop = Loop(f"amqp-{role}", self._connect, self._failed, self.settled.set)
         self._backoff = Backoff(broker.addresses)
         self._connection: SelectConnection | None = None
         self._channel: Channel | None = None
@@ -70,47 +63,27 @@ class Link:
 
     @property
     def started(self) -> bool:
-        return self._thread is not None
+        return self._loop.started
 
     def start(self) -> None:
         """Begin to connect; once is enough."""
-        with self._lock:
-            if self._thread is not None or self._closing:
-                return
-            logging.getLogger("pika").setLevel(logging.CRITICAL)  # we say in one line what it says in ten
-            self._loop = IOLoop()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._loop,), name=f"amqp-{self._role}", daemon=True
-            )
-            self._thread.start()
+        self._loop.start()
 
     def call(self, what: Callable[[], None]) -> None:
         """Run `what` in the link's thread, soon; not at all where the link is closed."""
-        with self._lock:
-            if self._loop is not None:
-                self._loop.add_callback_threadsafe(what)
+        self._loop.call(what)
 
     def close(self) -> None:
         """Close in order, so that the broker hands out again at once what was not acknowledged; then be still."""
-        with self._lock:
-            self._closing = True
-            thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return
-        self.call(self._leave)
-        thread.join(CLOSE_WITHIN)
-        self.call(self._stop)
-        thread.join(CLOSE_WITHIN)
+        self._loop.end(self._leave)
 
     # --- in the link's thread
 
     def later(self, delay: float, what: Callable[[], None]) -> Any:
-        assert self._loop is not None
-        return self._loop.call_later(delay, what)
+        return self._loop.later(delay, what)
 
     def cancel(self, timer: Any) -> None:
-        if timer is not None and self._loop is not None:
-            self._loop.remove_timeout(timer)
+        self._loop.cancel(timer)
 
     def renew(self, error: Exception) -> None:
         """Give up the channel; declare everything again and open another."""
@@ -135,26 +108,16 @@ class Link:
         if connection is not None and not connection.is_closed and not connection.is_closing:
             connection.close()
 
-    def _run(self, loop: IOLoop) -> None:
-        loop.add_callback(self._connect)
-        while True:
-            try:
-                loop.start()
-                break
-            except Exception as error:  # a bug here or in pika must not end the delivery of logs
-                log.exception("queue (%s): unexpected; connecting again", self._role)
-                try:
-                    self.reconnect(error)
-                except Exception:
-                    self._connection = None
-        with self._lock:
-            self._loop = None
-        self.settled.set()
-        loop.close()
+    def _failed(self, error: Exception) -> None:
+        log.error("queue (%s): unexpected; connecting again", self._role, exc_info=error)
+        try:
+            self.reconnect(error)
+        except Exception:
+            self._connection = None
 
     def _connect(self) -> None:
         self._due = None
-        if self._closing:
+        if self._loop.closing:
             return
         try:
             self._connection = SelectConnection(
@@ -162,7 +125,7 @@ class Link:
                 on_open_callback=self._opened,
                 on_open_error_callback=self._gone,
                 on_close_callback=self._gone,
-                custom_ioloop=self._loop,
+                custom_ioloop=self._loop.poller,
             )
         except Exception as error:
             self._trouble(error)
@@ -240,8 +203,8 @@ class Link:
         self._connection = None
         self.blocked.ends()
         self._forget_channel(error)
-        if self._closing:
-            self._stop()
+        if self._loop.closing:
+            self._loop.stop()
         else:
             amqp_metrics.RECONNECTS.labels(self._role).inc()
             self._again(self._connect)
@@ -250,7 +213,7 @@ class Link:
         channel, self._channel = self._channel, None
         if channel is not None and time.monotonic() - self._since > STEADY:
             self._backoff.failures = 0
-        if not self._closing:
+        if not self._loop.closing:
             self._trouble(error)
         if channel is not None:
             self._user.lost(error)
@@ -269,10 +232,6 @@ class Link:
         if channel is not None and channel.is_open:
             self._user.leaving(channel)
         if connection is None:
-            self._stop()
+            self._loop.stop()
         elif not connection.is_closing:
             connection.close()
-
-    def _stop(self) -> None:
-        if self._loop is not None:
-            self._loop.stop()

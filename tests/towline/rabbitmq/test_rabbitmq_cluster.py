@@ -109,6 +109,7 @@ def test_each_node_is_killed_in_turn(cluster: Cluster, load: Load, name: str) ->
     all_arrived(load)
 
 
+@pytest.mark.soak
 def test_the_leader_freezes(cluster: Cluster, load: Load, name: str) -> None:
     leader = cluster.leader(name)
     leader.signal(signal.SIGSTOP)
@@ -120,6 +121,7 @@ def test_the_leader_freezes(cluster: Cluster, load: Load, name: str) -> None:
     all_arrived(load)
 
 
+@pytest.mark.soak
 def test_without_a_majority_nothing_is_confirmed_and_that_is_told(
     cluster: Cluster, load: Load, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
