@@ -34,6 +34,7 @@ class Known:
     restarts_told: int = 0
     ended: float | None = None
     died: float = 0.0
+    between_runs: bool = False
     removed: bool = False
     oom_past: int = 0
     oom_last_run: int = 0
@@ -116,7 +117,7 @@ class Inventory:
         if when < known.baseline + SAME_START:
             return
         known.starts += 1
-        known.ended = None
+        known.ended, known.between_runs = None, False
         self._close_run(known)
         known.oom_last_run = 0
         self._tell(known, replace(known.told, state="running", started=when, pid=0))
@@ -126,6 +127,7 @@ class Inventory:
         exit_code = int(text) if text.isascii() and text.isdecimal() else None
         self._close_run(known)
         known.ended = known.died = when
+        known.between_runs = True
         self._tell(known, replace(known.told, state="exited", finished=when, exit_code=exit_code, pid=0))
 
     def _oom(self, known: Known) -> None:
@@ -158,7 +160,9 @@ class Inventory:
             known.ended = (known.ended or found.finished) if found.state in ("exited", "dead") else None
             if found.pid != known.told.pid and known.told.pid:
                 self._close_run(known)  # another run, whose events were lost
-            self._tell(known, found if found.exit_code is not None else replace(found, exit_code=known.told.exit_code))
+            if found.exit_code is None or found.finished < known.died - SAME_START:
+                found = replace(found, exit_code=known.told.exit_code)  # an answer that events have overtaken
+            self._tell(known, found)
             if found.oom_killed and found.state not in ALIVE and self._caught_up(known):
                 self._close_run(known)
                 self._oom(known)
@@ -167,11 +171,12 @@ class Inventory:
         known = self._add(found)
         known.baseline, known.died = found.started, found.finished
         known.restarts_before = found.restarts
+        known.between_runs = found.state not in ALIVE
         return known
 
     def _caught_up(self, known: Known) -> bool:
         """Whether the end that `inspect` told of is the last one that was counted."""
-        return abs(known.died - known.told.finished) < SAME_START
+        return known.between_runs and abs(known.died - known.told.finished) < SAME_START
 
     def gone(self, container_id: str) -> None:
         """The engine knows no such container any more."""
@@ -181,11 +186,14 @@ class Inventory:
                 self._removed(known, self._clock())
 
     def differing(self, rows: Iterable[Mapping[str, Any]]) -> set[str]:
-        """Ids of those that a list of all containers shows otherwise than they are known here."""
+        """Ids of those that a list of all containers shows otherwise than they are known here, or that run and have no
+        process that is known: nobody answered when they were asked about."""
         with self._lock:
             listed = {str(row.get("Id")): str(row.get("State")) for row in rows}
-            known = {key: found.told.state for key, found in self._known.items() if not found.removed}
-            return {key for key in {*listed, *known} if listed.get(key) != known.get(key)}
+            here = {key: found for key, found in self._known.items() if not found.removed}
+            unasked = {key for key, found in here.items() if found.alive and not found.told.pid}
+            states = {key: found.told.state for key, found in here.items()}
+            return unasked | {key for key in {*listed, *states} if listed.get(key) != states.get(key)}
 
     def saw_oom_kills(self, known: Known, count: int) -> None:
         """The kernel's count of this run."""
