@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real Elasticsearch for tests and measurements, on loopback only: `scripts/elasticsearch.sh start|stop|url|folder`.
+# A real Elasticsearch for tests and measurements, on loopback only: `scripts/elasticsearch.sh start|stop|fetch|url|folder`.
 # It is the integration-test distribution from Maven Central, unpacked once into a cache folder outside of the tree.
 #   TOWLINE_ES_PORT=9200      port; each port is an instance with data and log of its own
 #   TOWLINE_ES_VERSION=8.19.7 9.x wants a JDK of 21 or newer
@@ -116,7 +116,8 @@ stop() {
 case ${1:-start} in
     start) start ;;
     stop) stop ;;
+    fetch) unpack ;;
     url) echo "http://127.0.0.1:$PORT" ;;
     folder) echo "$INSTANCE" ;;
-    *) fail "unknown command '$1'; use start, stop, url or folder" ;;
+    *) fail "unknown command '$1'; use start, stop, fetch, url or folder" ;;
 esac

@@ -39,7 +39,10 @@ run() {
 several() { run -n "${TOWLINE_TEST_PROCESSES:-3}" --dist worksteal "$@"; }
 
 # Scenarios share servers and run several at a time by themselves; processes of xdist would each start servers of their own.
-pipeline() { CI=${CI:-1} run -p no:xdist "$@"; }
+pipeline() {
+    scripts/elasticsearch.sh fetch
+    CI=${CI:-1} run -p no:xdist "$@"
+}
 
 "$VENV/bin/python" scripts/demo.py image
 case ${1:-} in
