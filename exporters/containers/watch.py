@@ -6,7 +6,7 @@ A scrape asks the engine nothing.
 import logging
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 WATCHED = ("create", "start", "die", "oom", "pause", "unpause", "rename", "update", "destroy", "health_status")
 RECONCILE = 60.0
+MOST_FAILURES = 3
+"""Containers in one round that the engine may fail to tell about before the round is given up."""
+
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 10.0
 
 
@@ -100,7 +103,7 @@ class EngineWatch:
             attributes = event["Actor"].get("Attributes") or {}
         except (KeyError, TypeError, ValueError, AttributeError):
             return
-        if mark == self._last or not is_id(container_id):
+        if mark == self._last or not is_id(container_id) or not isinstance(attributes, dict):
             return  # `since` is inclusive: the last one comes again
         self._last = mark
         self._inventory.happened(container_id, action, attributes, mark[0] / 1e9)
@@ -118,28 +121,37 @@ class EngineWatch:
         listed = monotonic()
         while not self._stopping.is_set():
             with self._wake:
-                self._wake.wait_for(
-                    lambda: self._asked or self._list_now or self._stopping.is_set(),
-                    listed + self._interval - monotonic(),
-                )
+                self._wake.wait_for(self._is_wanted, listed + self._interval - monotonic())
                 wanted, self._asked = list(self._asked), {}
                 listing, self._list_now = self._list_now or monotonic() - listed >= self._interval, False
             try:
-                for container_id in wanted:
-                    self._inspect(container_id)
+                self.problem = self._ask_about(wanted) or self.problem
                 if listing and self._stream is not None:
-                    self._reconcile()
+                    self.problem = self._reconcile()
             except EngineUnavailable as error:
                 self._away(str(error))
             except Exception:
                 log.exception("the engine's answer could not be used; asking again in a while")
             listed = monotonic() if listing else listed
 
-    def _reconcile(self) -> None:
-        differing = self._inventory.differing(self._engine.containers())
-        for container_id in filter(is_id, differing):
-            self._inspect(container_id)
-        self.problem = ""
+    def _is_wanted(self) -> bool:
+        return bool(self._asked) or self._list_now or self._stopping.is_set()
+
+    def _reconcile(self) -> str:
+        return self._ask_about(filter(is_id, self._inventory.differing(self._engine.containers())))
+
+    def _ask_about(self, container_ids: Iterable[str]) -> str:
+        """Why some could not be asked about, "" where all could: one that hangs in the engine must not cost the others.
+        The next list shows who is left."""
+        why, failures = "", 0
+        for container_id in container_ids:
+            try:
+                self._inspect(container_id)
+            except EngineUnavailable as error:
+                why, failures = str(error), failures + 1
+                if failures == MOST_FAILURES or self._stopping.is_set():
+                    break
+        return why
 
     def _inspect(self, container_id: str) -> None:
         row = self._engine.inspect(container_id)
@@ -148,11 +160,8 @@ class EngineWatch:
         else:
             self._inventory.inspected(of_inspect(row))
 
-    def _is_wanted(self) -> bool:
-        return bool(self._asked) or self._list_now or self._stopping.is_set()
-
     def _away(self, why: str) -> None:
-        """Another stream brings another list, which shows what is still to be asked."""
+        """The stream may be dead without an end: another will show, and bring another list."""
         self.problem = why
         if (stream := self._stream) is not None:
             stream.close()
