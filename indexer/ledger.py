@@ -33,6 +33,7 @@ def count(batches: Sequence[Batch], verdicts: Sequence[Verdict], now: int) -> No
         metrics.LINES_INDEXED.labels(service).inc(lines)
         metrics.LINES_DUPLICATE.labels(service).inc(duplicate[service])
         metrics.LINES_DEAD_LETTERED.labels(service).inc(dead[service])
+    metrics.WRITE_LINES.observe(sum(batch.count for batch in batches))
     for batch in batches:
         for section in batch.sections:
             _observe_lag(section.first, now)

@@ -156,6 +156,7 @@ class Outbox:
             del self._offered[id(parcel)]
             return False
         _count(metrics.LINES_PUBLISHED, parcel.batch)
+        metrics.BATCH_BYTES.observe(parcel.batch.size)
         return True
 
     def _confirm(self, item: "Parcel | tuple[Token, Batch]") -> None:
@@ -200,6 +201,7 @@ class Outbox:
                 self._spool.put_back(head[0])
                 return
             _count(metrics.LINES_PUBLISHED, head[1])
+            metrics.BATCH_BYTES.observe(head[1].size)
             self._draining += 1
             self._drain.left -= head[1].size
 

@@ -69,6 +69,18 @@ LAG = Histogram(
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
     registry=REGISTRY,
 )
+BATCH_BYTES = Histogram(
+    "towline_batch_bytes",
+    "Bytes of lines, uncompressed, in a batch handed to the queue.",
+    buckets=(1 << 10, 8 << 10, 64 << 10, 256 << 10, 512 << 10, 1 << 20, 8 << 20),
+    registry=REGISTRY,
+)
+WRITE_LINES = Histogram(
+    "towline_write_lines",
+    "Lines in one write to the store, which may hold many batches.",
+    buckets=(1, 10, 100, 1000, 3000, 10_000, 30_000),
+    registry=REGISTRY,
+)
 STORE_ERRORS = Counter(
     "towline_store_errors", "Writes that the store could not decide and that are tried again.", registry=REGISTRY
 )
