@@ -76,6 +76,10 @@ class Exporter:
     def families(self) -> list[Family]:
         return [found for scrape in self._scrapes for found in scrape.families()]
 
+    def containers(self) -> list[Family]:
+        """Only what is known of containers and the Swarm."""
+        return self._scrapes[0].families()
+
     def targets(self, request: Request) -> Response:
         """The handler of `/sd/targets`. Prometheus keeps the last list while the answer is an error."""
         if (swarm := self._swarm.swarm) is None:

@@ -134,23 +134,28 @@ def _of_task(swarm: Swarm, task: Task, wish: Wish, network: str) -> Iterator[Gro
 
 
 def _address(task: Task, node: Node | None, port: int, wanted: str, usual: str) -> tuple[str, str]:
-    """Network and HOST:PORT: on the network that is asked for, else on the usual one, else on its first, else by the
-    node. Raises Unusable."""
-    if wanted:
-        name = next((name for name in task.addresses if name == wanted or name.endswith(f"_{wanted}")), "")
-        if not name and wanted != "host":
-            raise Unusable("not on the network that it names")
+    """Network and HOST:PORT: on the network that the service names, else on the usual one, else, where there is none,
+    on its first; else by the node. Raises Unusable."""
+    if wanted or usual:
+        name = next((name for name in task.addresses if _is(name, wanted or usual)), "")
     else:
-        name = usual if usual in task.addresses else min(task.addresses, default="")
-    if name and not (usual and not wanted and name != usual and port in task.published):
+        name = min(task.addresses, default="")
+    if name:
         return name, _joined(task.addresses[name], port)
+    if wanted and wanted != "host":
+        raise Unusable("not on the network that it names")
     if node is None or not node.address:
         raise Unusable("its node has no known address")
     if task.on_host:
         return "host", _joined(node.address, port)
     if port not in task.published:
-        raise Unusable("no network of its own, and the port is not published in host mode")
+        raise Unusable("not on a network to reach it by, nor is the port published in host mode")
     return "host", _joined(node.address, task.published[port])
+
+
+def _is(network: str, wanted: str) -> bool:
+    """Whether a network has this name, or has it within its stack."""
+    return network == wanted or network.endswith(f"_{wanted}")
 
 
 def _joined(host: str, port: int) -> str:

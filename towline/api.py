@@ -29,7 +29,9 @@ _ABOUT = {
     "/": "this list",
     "/api/search": "q, service, container, stream, node, since, until, order, limit; JSON",
     "/api/tail": "q, service, container, stream, node; server-sent events",
+    "/api/metrics": "by (container, service, node), service, container, since, until; JSON, the last hour",
     "/metrics": "for Prometheus",
+    "/sd/targets": "for Prometheus' http_sd_configs, on a manager of a Swarm",
     "/healthz": "200 while the process lives",
     "/readyz": "200, or 503 with a line for each problem",
 }

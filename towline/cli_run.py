@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from towline import config, logs
+from towline.cli_export import MEASURING, export_settings
 from towline.config import (
     DATA,
     ENGINE,
@@ -41,7 +42,7 @@ KEEPING = (KEEP_AGE, KEEP_SIZE)
 
 
 @click.command(short_help="Collect logs and serve them, in one process.")
-@options(DATA, STATE, LISTEN, *READING, *KEEPING, LOG_LEVEL)
+@options(DATA, STATE, LISTEN, *READING, *KEEPING, *MEASURING, LOG_LEVEL)
 def up(**values: Any) -> None:
     """Collect the logs of all containers here and serve them, in one process.
 
@@ -71,6 +72,7 @@ def up(**values: Any) -> None:
             retention=Retention(age=values["keep_age"], size=values["keep_size"]),
             memory=values["memory"],
             token=config.secret(TOKEN),
+            export=export_settings(values),
         )
     )
 

@@ -2,8 +2,10 @@
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from exporters.history import History
+from exporters.serve import Exporter, ExportSettings
 from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, api, health
@@ -31,6 +33,7 @@ class UpSettings:
     retention: Retention
     memory: int
     token: str = ""
+    export: ExportSettings = field(default_factory=ExportSettings)
 
 
 def up(settings: UpSettings) -> None:
@@ -47,7 +50,9 @@ def up(settings: UpSettings) -> None:
         parts.callback(store.close)
         queue = open_queue("memory://", max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
         parts.callback(queue.close)
-        group = Group(_actors(settings, queue, store))
+        exporter = Exporter(settings.export)
+        parts.callback(exporter.close)
+        group = Group(_actors(settings, queue, store, exporter))
         with signals(group):
             group.run()
     rest = "what was in flight is read again at the next start" if group.left else "all that was read is safe"
@@ -71,7 +76,7 @@ def _check_token(settings: UpSettings) -> None:
     )
 
 
-def _actors(settings: UpSettings, queue: Queue, store: Store) -> dict[str, Actor]:
+def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter) -> dict[str, Actor]:
     """In the order of stopping: what the shipper still hands over, the indexer still stores."""
     shipper = Shipper(queue, settings.ship, lost=lambda: store.damaged)
     indexer = Indexer(queue, store)
@@ -81,8 +86,11 @@ def _actors(settings: UpSettings, queue: Queue, store: Store) -> dict[str, Actor
         "store": health.of_check(store.check),
     }
     tails = Tails(MOST_TAILS)
-    pages = {**api.handlers(store, tails), **health.handlers(REGISTRY, problems)}
+    history = History(exporter.containers)
+    pages = {**api.handlers(store, tails), "/api/metrics": history.handler(), **health.handlers(REGISTRY, problems)}
+    pages |= {"/metrics": exporter.metrics(REGISTRY), "/sd/targets": exporter.targets}
     site = Site(api.with_index(pages), hosts=known_hosts(settings.listen[0]), token=settings.token)
     server = HttpServer(site, settings.listen, tails)
     log.info("listening", extra={"url": server.url})
-    return {"shipper": shipper, "indexer": indexer, "http": server}
+    actors: dict[str, Actor] = {"shipper": shipper, "indexer": indexer, "http": server}
+    return actors | {"history": history, "exporter": exporter}

@@ -1,0 +1,239 @@
+"""Recent metrics for the page of `towline up`: a few series per container and of the node, in memory, for an hour.
+
+`/api/metrics` answers, oldest first and `null` where nothing is known:
+
+    {"interval": 15, "times": [seconds since 1970, …],
+     "groups": [{"key": "web", "name": "web", "service": "web", "stack": "shop", "state": "running",
+                 "series": {"cpu": [cores, …], "memory": [bytes, …], "receive": [bytes/s, …], "transmit": […],
+                            "read": […], "write": […]},
+                 "changes": [{"time": …, "container": "web.1", "state": "exited"}, …]}, …]}
+
+`by=container` (default; key is the id), `by=service` (sums; key is the name) or `by=node` (key "node": what the whole
+machine uses); `service=`, `container=` (name) choose, both repeatable; `since=`, `until=` bound as in /api/search.
+"""
+
+import re
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import isnan, nan
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+from exporters.exposition import Family
+from towline.errors import UsageError
+from towline.http import Handler, answer
+from towline.times import parse_time
+
+INTERVAL, POINTS, MOST = 15.0, 240, 500
+"""Seconds between two points, points kept, containers kept: 12 MB at most."""
+
+RATES = {
+    "container_cpu_usage_seconds_total": "cpu",
+    "container_network_receive_bytes_total": "receive",
+    "container_network_transmit_bytes_total": "transmit",
+    "container_fs_reads_bytes_total": "read",
+    "container_fs_writes_bytes_total": "write",
+}
+LEVELS = {"container_memory_working_set_bytes": "memory"}
+STATE = "container_state"
+SERIES = ("cpu", "memory", "receive", "transmit", "read", "write")
+PARAMETERS = frozenset({"by", "service", "container", "since", "until"})
+
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
+
+
+@dataclass(slots=True)
+class Track:
+    """One container's rows. `series`: rings of `POINTS`, by point modulo; `totals`: what counters last said."""
+
+    labels: dict[str, str]
+    series: dict[str, "array[float]"] = field(
+        default_factory=lambda: {name: array("d", [nan]) * POINTS for name in SERIES}
+    )
+    totals: dict[str, float] = field(default_factory=dict)
+    state: str = ""
+    changes: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=50))
+    seen: int = 0
+
+
+class History:
+    """An actor that takes a point every `interval` seconds from `families`."""
+
+    def __init__(
+        self,
+        families: Callable[[], Iterable[Family]],
+        *,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._families = families
+        self._interval = interval
+        self._clock = clock
+        self._times: deque[float] = deque(maxlen=POINTS)
+        self._count = 0
+        self._tracks: dict[str, Track] = {}
+        self._blocks: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.wait(self._interval if self._count > 1 else 1.0):
+            self.take()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def take(self) -> None:
+        """One point, now."""
+        found = [each for each in self._families() if each.name in RATES or each.name in LEVELS or each.name == STATE]
+        rows = [(each.name, list(_samples(each))) for each in found]
+        with self._lock:
+            self._add(self._clock(), rows)
+
+    def _add(self, now: float, rows: list[tuple[str, list[tuple[str, float]]]]) -> None:
+        spent = now - self._times[-1] if self._times else 0.0
+        self._times.append(now)
+        self._count += 1
+        place = (self._count - 1) % POINTS
+        for track in self._tracks.values():
+            for ring in track.series.values():
+                ring[place] = nan
+        before = {key: dict(track.totals) for key, track in self._tracks.items()}
+        for track in self._tracks.values():
+            track.totals.clear()
+        for name, samples in rows:
+            self._learn(name, samples, now, place)
+        for key, track in self._tracks.items():
+            for name, total in track.totals.items():
+                earlier = before.get(key, {}).get(name)
+                if earlier is not None and total >= earlier and spent > 0:
+                    track.series[name][place] = (total - earlier) / spent
+        self._forget()
+
+    def _learn(self, name: str, samples: list[tuple[str, float]], now: float, place: int) -> None:
+        for block, value in samples:
+            labels = self._labels(block)
+            track = self._track(labels)
+            if track is None:
+                continue
+            track.seen = self._count
+            if name == STATE:
+                if value and track.state != labels.get("state", ""):
+                    track.state = labels.get("state", "")
+                    track.changes.append((now, track.state))
+            elif name in LEVELS:
+                track.series[LEVELS[name]][place] = value
+            else:
+                track.totals[RATES[name]] = track.totals.get(RATES[name], 0.0) + value
+
+    def _labels(self, block: str) -> dict[str, str]:
+        if block not in self._blocks:
+            self._blocks[block] = {name: _ESCAPED.sub(_unescaped, text) for name, text in _LABEL.findall(block)}
+        return self._blocks[block]
+
+    def _track(self, labels: dict[str, str]) -> Track | None:
+        key = labels.get("id", "")
+        if key not in self._tracks:
+            if not (key == "/" or key.startswith("/docker/")) or len(self._tracks) > MOST:
+                return None
+            self._tracks[key] = Track(labels)
+        return self._tracks[key]
+
+    def _forget(self) -> None:
+        """What has left the window; label blocks that nobody says any more go with them, sometimes."""
+        for key in [key for key, track in self._tracks.items() if self._count - track.seen >= POINTS]:
+            del self._tracks[key]
+        if self._count % POINTS == 0:
+            self._blocks.clear()
+
+    # --- answers
+
+    def handler(self) -> Handler:
+        """The handler of `/api/metrics`; raises UsageError for what can't be asked."""
+
+        def metrics(request: Request) -> Response:
+            arguments = request.args
+            if unknown := set(arguments) - PARAMETERS:
+                raise UsageError(f"unknown parameter {min(unknown)!r}; use {', '.join(sorted(PARAMETERS))}")
+            by = arguments.get("by") or "container"
+            if by not in ("container", "service", "node"):
+                raise UsageError(f"by={by}: use container, service or node")
+            now = self._clock()
+            since, until = (_moment(arguments.get(name), now) for name in ("since", "until"))
+            chosen = set(arguments.getlist("service")), set(arguments.getlist("container"))
+            return answer(self.told(by, *chosen, since=since, until=until))
+
+        return metrics
+
+    def told(
+        self, by: str, services: set[str], containers: set[str], *, since: float | None, until: float | None
+    ) -> dict[str, Any]:
+        """The answer of `/api/metrics`, times in seconds since 1970."""
+        with self._lock:
+            first = self._count - len(self._times)
+            wanted = [
+                (moment, (first + index) % POINTS) for index, moment in enumerate(self._times)
+                if (since is None or moment >= since) and (until is None or moment <= until)]  # fmt: skip
+            places = [place for _, place in wanted]
+            groups = [_group(key, by, tracks, places) for key, tracks in self._chosen(by, services, containers)]
+        return {"interval": self._interval, "times": [round(moment, 3) for moment, _ in wanted], "groups": groups}
+
+    def _chosen(self, by: str, services: set[str], containers: set[str]) -> list[tuple[str, list[Track]]]:
+        if by == "node":
+            return [("node", [track]) for key, track in self._tracks.items() if key == "/"]
+        groups: dict[str, list[Track]] = {}
+        for key, track in self._tracks.items():
+            labels = track.labels
+            if key == "/" or (services and labels.get("service", "") not in services):
+                continue
+            if containers and labels.get("name", "") not in containers:
+                continue
+            group = labels.get("service", "") if by == "service" else key.removeprefix("/docker/")
+            groups.setdefault(group, []).append(track)
+        return sorted(groups.items())
+
+
+def _group(key: str, by: str, tracks: list[Track], places: list[int]) -> dict[str, Any]:
+    labels = tracks[0].labels
+    changes = sorted((moment, track.labels.get("name", ""), state) for track in tracks
+                     for moment, state in track.changes)  # fmt: skip
+    return {
+        "key": key,
+        "name": labels.get("name", "") if by == "container" else key,
+        "service": labels.get("service", ""),
+        "stack": labels.get("stack", ""),
+        "containers": len(tracks),
+        "state": tracks[0].state if by == "container" else "",
+        "series": {name: [_sum(tracks, name, place) for place in places] for name in SERIES},
+        "changes": [{"time": round(moment, 3), "container": name, "state": state} for moment, name, state in changes],
+    }
+
+
+def _sum(tracks: list[Track], name: str, place: int) -> float | None:
+    values = [value for track in tracks if not isnan(value := track.series[name][place])]
+    return round(sum(values), 6) if values else None
+
+
+def _samples(family: Family) -> Iterator[tuple[str, float]]:
+    start = len(family.name)
+    for line in family.body.decode("utf-8", "replace").splitlines():
+        text, _, value = line.rpartition(" ")
+        yield text[start:], float(value)
+
+
+def _unescaped(found: "re.Match[str]") -> str:
+    return "\n" if found[1] == "n" else found[1]
+
+
+def _moment(text: str | None, now: float) -> float | None:
+    if not text:
+        return None
+    whole, _, fraction = parse_time(text, now).rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")

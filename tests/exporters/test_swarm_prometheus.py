@@ -1,0 +1,207 @@
+"""A real Swarm of one node in a network of its own, and the real Prometheus on its overlay network."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGS = ROOT / "compose/prometheus"
+IMAGE = "towline-demo:local"
+NETWORK = (
+    "ip link set lo up; ip link add node0 type veth peer name node1; ip link set node1 up;"
+    "ip addr add 10.77.0.1/24 dev node0; ip link set node0 up; exec "
+)
+SERVE = "mkdir /w; echo 'asked 1' >/w/metrics; exec httpd -f -p {port} -h /w"
+
+
+def until(ask: Callable[[], Any], seconds: float = 60, what: Callable[[], str] = lambda: "") -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := ask()):
+        assert time.monotonic() < deadline, f"it did not happen; {what()}"
+        time.sleep(0.2)
+    return found
+
+
+class Manager:
+    """An engine that manages a Swarm, all in one network namespace that nobody else is in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.url = folder, f"unix://{folder}/s"
+        self.started: list[subprocess.Popen[bytes]] = []
+        command = ["dockerd", "--data-root", f"{folder}/root", "--exec-root", f"{folder}/exec", "--pidfile",
+                   f"{folder}/pid", "-H", self.url, "--bridge=none", "--iptables=false"]  # fmt: skip
+        self.engine = self.process(["unshare", "--net", "--", "sh", "-c", NETWORK + " ".join(command)], "engine")
+        until(lambda: self.docker("info", check=False).returncode == 0, 60, lambda: self.said("engine"))
+
+    def process(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.started.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+        return self.started[-1]
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-3000:]
+
+    def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ["docker", "-H", self.url, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=check, timeout=120)
+
+    def inside(self, pid: int, *command: str) -> list[str]:
+        return ["nsenter", f"--net=/proc/{pid}/ns/net", *command]
+
+    def get(self, pid: int, url: str) -> Any:
+        """JSON or text of a URL as seen from the network of a process; None where it does not answer."""
+        script = "import sys,urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())"
+        done = subprocess.run(
+            self.inside(pid, sys.executable, "-c", script, url), capture_output=True, text=True, timeout=30,
+            check=False)  # fmt: skip
+        if done.returncode:
+            return None
+        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+
+    def service(self, name: str, port: int, *options: str) -> None:
+        self.docker("service", "create", "-d", "--no-resolve-image", "--name", name, *options, IMAGE, "sh", "-c",
+                    SERVE.format(port=port))  # fmt: skip
+
+    def close(self) -> None:
+        for name in self.docker("service", "ls", "-q", check=False).stdout.split():
+            self.docker("service", "rm", name, check=False)
+        for name in self.docker("ps", "-aq", check=False).stdout.split():
+            self.docker("rm", "-f", name, check=False)
+        for process in reversed(self.started):
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        subprocess.run(f"umount -l {self.folder}/root {self.folder}/exec/netns/* 2>/dev/null", shell=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def manager(
+    engine_url: str,
+    make_image: Callable[[str], None],
+    missing_part: Callable[[str], NoReturn],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Manager]:
+    """With services: web (2 tasks, overlay), flow (the node's network, Docker Flow's labels), inner (host port)."""
+    if os.geteuid() != 0:
+        missing_part("a second engine needs root")
+    for tool in ("prometheus", "nsenter", "docker"):
+        if shutil.which(tool) is None:
+            missing_part(f"no {tool}; scripts/bootstrap.sh servers")
+    made = Manager(Path(tmp_path_factory.mktemp("s")))
+    try:
+        make_image(made.url)
+        made.docker("swarm", "init", "--advertise-addr", "10.77.0.1")
+        made.docker("network", "create", "-d", "overlay", "--attachable", "monitor")
+        made.docker("network", "create", "-d", "overlay", "private")
+        wants = ("--label", "prometheus.io/scrape=true", "--label")
+        made.service("shop_web", 8000, "--network", "monitor", "--replicas", "2", "--label",
+                     "com.docker.stack.namespace=shop", *wants, "prometheus.io/port=8000", "--publish",
+                     "80:8000")  # fmt: skip
+        made.service("flow", 8001, "--network", "host", "--mode", "global", "--label", "com.df.notify=true", "--label",
+                     "com.df.scrapePort=8001", "--label", "com.df.scrapeInterval=2", "--label",
+                     "com.df.metricsPath=metrics")  # fmt: skip
+        made.service("inner", 8002, "--network", "private", *wants, "prometheus.io/port=8002", "--publish",
+                     "mode=host,published=9002,target=8002")  # fmt: skip
+        made.service("nowhere", 8003, "--network", "private", *wants, "prometheus.io/port=8003")
+        made.service("broken", 8004, "--network", "monitor", *wants, "prometheus.io/port=http")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def exporter(manager: Manager) -> Manager:
+    towline = [sys.executable, "-c", "from towline.cli import main; main()"]
+    command = [*towline, "export", "--listen", ":9514", "--engine", manager.url, "--sd-network", "monitor"]
+    manager.process(manager.inside(manager.engine.pid, *command), "export")
+    return manager
+
+
+def targets(manager: Manager) -> dict[str, dict[str, str]]:
+    found = manager.get(manager.engine.pid, "http://127.0.0.1:9514/sd/targets") or []
+    return {group["targets"][0]: group["labels"] for group in found}
+
+
+def samples(manager: Manager, start: str) -> dict[str, float]:
+    text = manager.get(manager.engine.pid, "http://127.0.0.1:9514/metrics") or ""
+    rows = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(start))
+    return {name: float(value) for name, value in rows}
+
+
+@pytest.mark.engine
+def test_each_task_is_a_target_at_an_address_that_answers(exporter: Manager) -> None:
+    found = until(lambda: len(seen := targets(exporter)) == 4 and seen, 90, lambda: str(targets(exporter)))
+    assert sorted(labels["job"] for labels in found.values()) == ["flow", "inner", "shop_web", "shop_web"]
+    assert {"10.77.0.1:8001", "10.77.0.1:9002"} < found.keys()
+    assert found["10.77.0.1:8001"]["__scrape_interval__"] == "2s"
+    assert found["10.77.0.1:8001"]["__metrics_path__"] == "/metrics"
+    for address, labels in found.items():
+        assert labels["__meta_towline_task"].startswith(labels["__meta_towline_service"] + ".")
+        if labels["job"] == "shop_web":
+            assert labels["__meta_towline_stack"] == "shop"
+            assert labels["__meta_towline_network"] == "monitor"
+            assert address.endswith(":8000")
+    nowhere = 'service="nowhere",reason="not on a network'
+    until(lambda: any(nowhere in name for name in samples(exporter, "swarm_scrape_targets_skipped")), 60)
+    skipped = samples(exporter, "swarm_scrape_targets_skipped")
+    assert any('service="broken",reason="port is no number' in name for name in skipped), skipped
+
+
+@pytest.mark.engine
+def test_services_wanted_and_running_follow_the_swarm(exporter: Manager) -> None:
+    block = '{service="shop_web",stack="shop"}'
+    until(lambda: samples(exporter, "swarm_service_replicas").get(f"swarm_service_replicas_running{block}") == 2, 90)
+    assert samples(exporter, "swarm_service_replicas")[f"swarm_service_replicas_desired{block}"] == 2
+    (meta,) = samples(exporter, "node_meta")
+    node_id = exporter.docker("info", "--format", "{{.Swarm.NodeID}}").stdout.strip()
+    assert f'node_id="{node_id}",container_label_com_docker_swarm_node_id="{node_id}",node_name="' in meta
+    assert samples(exporter, "swarm_nodes")['swarm_nodes{role="manager",state="ready",availability="active"}'] == 1
+    exporter.docker("service", "create", "-d", "--no-resolve-image", "--name", "dies", "--restart-delay", "1s",
+                    IMAGE, "false")  # fmt: skip
+    failures = 'swarm_service_task_failures_total{service="dies",stack="",state="failed"}'
+    until(lambda: samples(exporter, "swarm_service_task_failures").get(failures, 0) >= 1, 60)
+    exporter.docker("service", "rm", "dies")
+    until(lambda: failures not in samples(exporter, "swarm_service_task_failures"), 60)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("config", ["http-sd", "dockerswarm-sd"])
+def test_prometheus_finds_and_scrapes_the_services(exporter: Manager, config: str, tmp_path: Path) -> None:
+    name = f"prometheus-{config}"
+    exporter.docker("run", "-d", "--name", name, "--network", "monitor", IMAGE, "sleep", "3600")
+    pid = int(exporter.docker("inspect", "-f", "{{.State.Pid}}", name).stdout)
+    gateway = exporter.docker("network", "inspect", "docker_gwbridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
+    text = (CONFIGS / f"{config}.yml").read_text().replace("tasks.export", gateway.stdout.strip())
+    text = text.replace("unix:///var/run/docker.sock", exporter.url).replace("15s", "1s")
+    (tmp_path / "prometheus.yml").write_text(text)
+    command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+               "--web.listen-address=127.0.0.1:9090"]  # fmt: skip
+    exporter.process(exporter.inside(pid, *command), name)
+
+    def up() -> set[tuple[str, str, str]]:
+        answer = exporter.get(pid, "http://127.0.0.1:9090/api/v1/query?query=up==1")
+        rows = answer["data"]["result"] if answer else []
+        return {(row["metric"]["job"], row["metric"]["instance"], row["metric"].get("stack", "")) for row in rows}
+
+    overlay = {("shop_web", address, "shop") for address, labels in targets(exporter).items()
+               if labels["job"] == "shop_web"}  # fmt: skip
+    by_node = {("flow", "10.77.0.1:8001", ""), ("inner", "10.77.0.1:9002", "")} if config == "http-sd" else set()
+    assert len(overlay) == 2
+    until(lambda: up() == overlay | by_node, 60, lambda: f"{up()} {exporter.said(name)}")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yml")), ids=lambda path: path.name)
+def test_promtool_takes_the_configuration(path: Path, missing_part: Callable[[str], NoReturn]) -> None:
+    if shutil.which("promtool") is None:
+        missing_part("no promtool; scripts/bootstrap.sh servers")
+    done = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
