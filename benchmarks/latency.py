@@ -1,0 +1,96 @@
+"""Latency: from a line's stamp to the first search that finds it, while fifty containers write 5,000 lines a second."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.parse import quote
+
+from benchmarks.client import stream_of
+from benchmarks.figure import Figure, at_most
+from benchmarks.ground import Ground
+from benchmarks.measuring import percentile
+from towline.times import nanoseconds
+
+GROUP = "latency"
+SPEAKERS, RATE = 50, 100.0
+LOOK_EVERY = 0.02
+REFRESH = 5.0
+"""Seconds: `refresh` of the store's URL where nothing else is said."""
+Found = Callable[[], dict[str, float]]
+"""What a search finds now: message to stamp, in seconds since the epoch."""
+
+
+def figures(ground: Ground) -> Iterator[Figure]:
+    count = min(SPEAKERS, ground.sizes.speakers)
+    names = ground.writers.make("say", count)
+    (probe,) = ground.writers.make("probe")
+    rate = f"{count * RATE:,.0f} lines/s over {count} containers"
+    for source in ("file", "api"):
+        late = embedded(ground, names, probe, source)
+        yield Figure(
+            GROUP, f"towline up, {source}, {rate}: half of all", percentile(late, 0.5), "s", target=at_most(0.2)
+        )
+        yield Figure(
+            GROUP, f"towline up, {source}, {rate}: 99 of 100", percentile(late, 0.99), "s", target=at_most(1.0)
+        )
+    late = apart(ground, names, probe)
+    yield Figure(GROUP, f"RabbitMQ and Elasticsearch, file, {rate}: 99 of 100", percentile(late, 0.99), "s",
+                 f"its refresh of {REFRESH:.0f} s and one", REFRESH + 1, at_most(REFRESH + 1))  # fmt: skip
+
+
+def embedded(ground: Ground, names: list[str], probe: str, source: str) -> list[float]:
+    with ground.up(f"{ground.prefix}-say-*", probe, source=source) as up:
+        path = f"/api/search?limit=200&container={quote(probe)}"
+
+        def found() -> dict[str, float]:
+            hits = json.loads(up.get(path)[1])["hits"]
+            return {hit["message"]: nanoseconds(hit["@timestamp"]) / 1e9 for hit in hits}
+
+        return measured(ground, names, probe, found)
+
+
+def apart(ground: Ground, names: list[str], probe: str) -> list[float]:
+    queue, store = ground.unique("late"), ground.stream()
+    query = {"size": 500, "query": {"term": {"container.name": probe}}, "sort": [{"@timestamp": "desc"}],
+             "_source": ["message", "@timestamp"]}  # fmt: skip
+    path = f"/{stream_of(store)}/_search?ignore_unavailable=true"
+
+    def found() -> dict[str, float]:
+        hits = [hit["_source"] for hit in ground.ask("POST", path, query)["hits"]["hits"]]
+        return {hit["message"]: nanoseconds(hit["@timestamp"]) / 1e9 for hit in hits}
+
+    with ExitStack() as parts:
+        parts.enter_context(ground.index(queue, store))
+        parts.enter_context(ground.ship(queue, f"{ground.prefix}-say-*", probe))
+        return measured(ground, names, probe, found, drain=REFRESH + 5)
+
+
+def measured(ground: Ground, names: list[str], probe: str, found: Found, drain: float = 3) -> list[float]:
+    """How late each of the probe's lines was; ten of them come a second. One that is never found is an error."""
+    time.sleep(2)
+    seconds, mark = ground.sizes.latency, ground.unique("probe")
+    talking = threading.Thread(target=ground.writers.pace, args=(names, RATE, seconds + 1))
+    talking.start()
+    lines = [f"{mark} {number}" for number in range(int(seconds * 10))]
+    speaking = threading.Thread(target=_speak, args=(ground, probe, lines))
+    speaking.start()
+    seen: dict[str, float] = {}
+    deadline = time.monotonic() + seconds + drain
+    while len(seen) < len(lines) and time.monotonic() < deadline:
+        for message, stamp in found().items():
+            if message.startswith(mark):
+                seen.setdefault(message, time.time() - stamp)
+        time.sleep(LOOK_EVERY)
+    talking.join()
+    speaking.join()
+    if len(seen) < len(lines):
+        raise RuntimeError(f"{len(lines) - len(seen)} of {len(lines)} probes were not found")
+    return list(seen.values())
+
+
+def _speak(ground: Ground, probe: str, lines: list[str]) -> None:
+    for line in lines:
+        ground.writers.say(probe, line.encode() + b"\n")
+        time.sleep(0.1)
