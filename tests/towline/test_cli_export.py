@@ -74,7 +74,7 @@ def test_it_answers_in_both_formats_and_stops_cleanly(
     until(lambda: running.get("/readyz")[0] == 200)
     status, headers, text = running.get("/metrics")
     assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
-    for name in (b"node_load1 ", b"container_cpu_usage_seconds_total{", b"towline_lines_read", b"process_open_fds "):
+    for name in (b"node_load1 ", b"container_cpu_usage_seconds_total{", b"towline_spool_bytes ", b"process_open_fds "):
         assert name in text
     _, headers, metrics = running.get("/metrics", Accept="application/openmetrics-text;version=1.0.0")
     assert headers["Content-Type"].startswith("application/openmetrics-text")

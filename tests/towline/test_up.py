@@ -116,3 +116,26 @@ def test_a_second_one_on_the_same_data_is_refused_in_one_line(up: Callable[..., 
     assert last.startswith("towline: ")
     assert first.data in last
     assert first.stop() == 0
+
+
+@pytest.mark.engine
+def test_it_tells_metrics_of_node_and_containers_and_keeps_some_of_them(
+    up: Callable[..., Up], engine: Any, prefix: str, test_image: str, engine_url: str
+) -> None:
+    running = up("--include", f"{prefix}*", "--engine", engine_url)
+    engine.containers.run(test_image, ["sleep", "600"], name=prefix, detach=True, network_mode="none")
+    block = f'name="{prefix}",'.encode()
+    until(lambda: re.search(rb"container_memory_working_set_bytes\{[^}]*" + block, running.get("/metrics")[1]))
+    assert b"node_load1 " in running.get("/metrics")[1]
+
+    def group() -> Any:
+        groups = orjson.loads(running.get(f"/api/metrics?container={prefix}")[1])["groups"]
+        return groups and groups[0]["series"]["memory"][-1] and groups[0]
+
+    found = until(group) or {}
+    assert found["service"] == prefix
+    assert found["state"] == "running"
+    assert orjson.loads(running.get("/api/metrics?by=node")[1])["groups"][0]["series"]["memory"][-1] > 0
+    assert running.get("/sd/targets")[0] in (200, 503)
+    assert running.get("/api/metrics?by=pod")[0] == 400
+    assert running.stop() == 0
