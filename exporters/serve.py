@@ -24,11 +24,16 @@ from towline.http import Handler, answer
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """textfiles: folders of *.prom files. network: what Prometheus shares with the tasks that it scrapes."""
+    """textfiles: folders of *.prom files. network: what Prometheus shares with the tasks that it scrapes.
+
+    also, without: names of node collectors beside the usual ones, and of those to leave out.
+    """
 
     containers: ContainerSettings = field(default_factory=ContainerSettings)
     textfiles: tuple[str, ...] = ()
     network: str = ""
+    also: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def host(self) -> Host:
@@ -50,7 +55,7 @@ class Exporter:
         swarm = SwarmCollector(self._swarm, failures, about.node, settings.network)
         self._scrapes = (
             Scrape("container", [*self._containers.collectors, swarm]),
-            Scrape("node", collectors(settings.host)),
+            Scrape("node", collectors(settings.host, settings.also, settings.without)),
         )
 
     def run(self) -> None:

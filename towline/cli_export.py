@@ -7,11 +7,13 @@ import click
 
 from towline import logs
 from towline.config import (
+    COLLECTOR,
     ENGINE,
     EXPORT_LISTEN,
     KEEP_ENDED,
     LOG_LEVEL,
     METRIC_LABEL,
+    NO_COLLECTOR,
     NODE,
     PROCFS,
     ROOTFS,
@@ -23,7 +25,7 @@ from towline.config import (
 
 log = logging.getLogger(__name__)
 
-MEASURING = (PROCFS, SYSFS, ROOTFS, TEXTFILES, METRIC_LABEL, KEEP_ENDED, SD_NETWORK)
+MEASURING = (PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK)
 
 
 def export_settings(values: dict[str, Any]) -> Any:
@@ -34,7 +36,8 @@ def export_settings(values: dict[str, Any]) -> Any:
     about = ContainerSettings(
         engine=values["engine"], node=values["node"], procfs=values["procfs"], sysfs=values["sysfs"],
         rootfs=values["rootfs"], keep=values["keep_ended"], labels=values["metric_label"])  # fmt: skip
-    return ExportSettings(about, values["textfiles"], values["sd_network"])
+    return ExportSettings(
+        about, values["textfiles"], values["sd_network"], values["collector"], values["no_collector"])  # fmt: skip
 
 
 @click.command(short_help="Metrics of this node, its containers and its Swarm.")

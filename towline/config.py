@@ -163,6 +163,9 @@ SYSFS = Setting("sysfs", click.Path(path_type=Path), "/sys", "Where metrics see 
 ROOTFS = Setting("rootfs", click.Path(path_type=Path), "/", "Where metrics see the host's root file system.")
 TEXTFILES = Setting("textfiles", str, (), "Folder (globs allowed) of *.prom files that become metrics. Repeatable.",
                     multiple=True)  # fmt: skip
+COLLECTOR = Setting("collector", str, (), "Collector of node metrics beside the usual ones: interrupts, processes or "
+                    "tcpstat, which cost more. Repeatable.", multiple=True)  # fmt: skip
+NO_COLLECTOR = Setting("no-collector", str, (), "Collector of node metrics to leave out. Repeatable.", multiple=True)
 METRIC_LABEL = Setting("metric-label", str, (), "Container label that becomes a label of its metrics, beside those of "
                        "Swarm and compose. Repeatable.", multiple=True)  # fmt: skip
 KEEP_ENDED = Setting("keep-ended", Age(), "5m", "How long metrics still tell of a container that has ended.")
@@ -176,8 +179,8 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
             KEEP_AGE, KEEP_SIZE, QUEUE, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
-            STORE_KEY, TOKEN, PROCFS, SYSFS, ROOTFS, TEXTFILES, METRIC_LABEL, KEEP_ENDED, SD_NETWORK,
-            LOG_LEVEL)  # fmt: skip
+            STORE_KEY, TOKEN, PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL,
+            KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:

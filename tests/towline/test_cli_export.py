@@ -28,12 +28,12 @@ def until(ask: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 class Export:
-    def __init__(self, folder: Path, engine: str) -> None:
+    def __init__(self, folder: Path, engine: str, *options: str) -> None:
         self.log = folder / "log"
         environment = {name: text for name, text in os.environ.items() if not name.startswith("TOWLINE_")}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*RUN, "export", "--listen", "127.0.0.1:0", "--engine", engine], stderr=log, stdout=log,
+                [*RUN, "export", "--listen", "127.0.0.1:0", "--engine", engine, *options], stderr=log, stdout=log,
                 env=environment, cwd=ROOT)  # fmt: skip
 
     @property
@@ -51,11 +51,11 @@ class Export:
 
 
 @pytest.fixture
-def export(tmp_path: Path) -> Iterator[Callable[[str], Export]]:
+def export(tmp_path: Path) -> Iterator[Callable[..., Export]]:
     started: list[Export] = []
 
-    def start(engine: str) -> Export:
-        started.append(Export(tmp_path, engine))
+    def start(engine: str, *options: str) -> Export:
+        started.append(Export(tmp_path, engine, *options))
         return started[-1]
 
     yield start
@@ -68,7 +68,7 @@ def export(tmp_path: Path) -> Iterator[Callable[[str], Export]]:
 @pytest.mark.engine
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_answers_in_both_formats_and_stops_cleanly(
-    export: Callable[[str], Export], engine_url: str, number: int
+    export: Callable[..., Export], engine_url: str, number: int
 ) -> None:
     running = export(engine_url)
     until(lambda: running.get("/readyz")[0] == 200)
@@ -89,7 +89,7 @@ def test_it_answers_in_both_formats_and_stops_cleanly(
 
 
 def test_without_an_engine_the_node_is_measured_and_one_line_says_what_is_missing(
-    export: Callable[[str], Export], tmp_path: Path
+    export: Callable[..., Export], tmp_path: Path
 ) -> None:
     running = export(f"unix://{tmp_path}/none.sock")
     for _ in range(3):
@@ -110,6 +110,21 @@ def test_without_an_engine_the_node_is_measured_and_one_line_says_what_is_missin
         assert running.log.read_text().count(f"{name} metrics are missing") == 1
     running.process.terminate()
     assert running.process.wait(60) == 0
+
+
+def test_node_collectors_can_be_added_and_left_out(export: Callable[..., Export], tmp_path: Path) -> None:
+    running = export(f"unix://{tmp_path}/none.sock", "--collector", "processes", "--no-collector", "loadavg")
+    _, _, text = running.get("/metrics")
+    assert b"node_processes_pids " in text
+    assert b"node_load1" not in text
+
+
+def test_a_collector_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    done = subprocess.run([*RUN, "export", "--listen", "127.0.0.1:0", "--collector", "cpus"], cwd=ROOT,
+                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert "no collector is called cpus; there are arp" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_it_listens_for_this_machine_only_unless_told() -> None:
