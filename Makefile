@@ -38,10 +38,9 @@ pipeline: servers ## ship and index over RabbitMQ and Elasticsearch, with faults
 system: servers ## only the black-box tests, without the pipeline's
 	@scripts/test.sh -m 'not soak' tests/system --ignore tests/system/test_pipeline.py
 
-bench: bootstrap ## measure; prints figures, asserts nothing
+bench: servers ## measure everything: a table, benchmarks/results.json, benchmarks/figures.svg (BENCH='idle latency', --quick)
 	@$(PY) scripts/demo.py image
-	@if compgen -G 'benchmarks/*.py' >/dev/null; then for each in benchmarks/*.py; do echo "==> $$each"; $(PY) $$each || exit 1; done; \
-	else echo '==> no benchmark yet'; fi
+	@$(PY) -m benchmarks $(BENCH)
 
 soak: servers ## the long runs: kills, thousands of containers, faults (SOAK_MINUTES=20 SOAK_SCALE=5); a table of faults
 	@TOWLINE_TEST_PROCESSES=0 scripts/test.sh -s -m soak --timeout=0 tests

@@ -16,8 +16,10 @@ def share(figure: Figure) -> float:
     """1 is the target, less is better, whichever way the target looks."""
     assert figure.target
     judged = figure.ratio if figure.target.of_ratio else figure.value
-    if judged is None or judged <= 0:
-        return 0.0 if not figure.target.least else 2.0
+    if judged is None:
+        return 2.0
+    if judged <= 0:
+        return 2.0 if figure.target.least else 0.0
     return figure.target.bound / judged if figure.target.least else judged / figure.target.bound
 
 

@@ -1,0 +1,73 @@
+"""`make bench` works: groups run, figures are printed, kept and drawn. What they say is no matter here."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import GROUPS
+from benchmarks.figure import Figure, at_least, at_most, ratio_at_least, ratio_at_most
+from benchmarks.picture import share
+from benchmarks.table import as_text
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(folder: Path, *arguments: str, engine: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--engine", engine, *arguments]
+    kept = ["--results", str(folder / "results.json"), "--picture", str(folder / "figures.svg")]
+    return subprocess.run([*command, *kept], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+
+
+@pytest.mark.engine
+def test_a_quick_run_prints_keeps_and_draws_its_figures(tmp_path: Path, engine_url: str) -> None:
+    done = bench(tmp_path, "shipper", "embedded", engine=engine_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = json.loads((tmp_path / "results.json").read_text())
+    names = {f"{row['group']}: {row['name']}" for row in kept["figures"]}
+    assert {"shipper: backlog, file", "shipper: live, api", "embedded: on disk"} <= names
+    assert all(row["value"] > 0 for row in kept["figures"] if row["target"]), kept["figures"]
+    table = done.stdout.partition("\n\n")[2]
+    drawn = "".join(ET.parse(tmp_path / "figures.svg").getroot().itertext())
+    for row in kept["figures"]:
+        assert f"{row['group']}: {row['name']}" in table
+        assert not row["target"] or f"{row['group']}: {row['name']}" in drawn
+
+
+def test_a_group_that_can_not_be_measured_is_told_and_the_run_fails(tmp_path: Path) -> None:
+    done = bench(tmp_path, "idle", engine=f"unix://{tmp_path}/nobody.sock")
+    assert done.returncode == 1
+    assert "idle could not be measured" in done.stderr
+    assert "idle" in json.loads((tmp_path / "results.json").read_text())["failed"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_group_explains_itself_in_a_line(group: str) -> None:
+    first = (ROOT / "benchmarks" / f"{group}.py").read_text().splitlines()[0]
+    assert first.startswith('"""')
+    assert first.endswith('."""')
+
+
+@pytest.mark.parametrize(
+    ("value", "beside", "target", "met"),
+    [
+        (2.9, None, at_most(3), True),
+        (3.1, None, at_most(3), False),
+        (61_000, None, at_least(60_000), True),
+        (59_000, None, at_least(60_000), False),
+        (1.2, 1.0, ratio_at_most(1.3), True),
+        (1.4, 1.0, ratio_at_most(1.3), False),
+        (96, 100, ratio_at_least(0.95), True),
+        (94, 100, ratio_at_least(0.95), False),
+        (5, None, ratio_at_most(1.3), False),
+        (5, 4, None, None),
+    ],
+)
+def test_a_figure_knows_whether_it_is_what_was_asked_for(value, beside, target, met) -> None:  # type: ignore[no-untyped-def]
+    figure = Figure("group", "name", value, "µs", "reference", beside, target)
+    assert figure.met is met
+    assert as_text([figure]).splitlines()[1].endswith({True: "yes", False: "no", None: "1.25"}[met])
+    assert target is None or (share(figure) <= 1) is met
