@@ -244,7 +244,8 @@ def random_faults(pipeline: Pipeline, table: list[Row], minutes: float) -> None:
     seed = int(os.environ.get("TOWLINE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"TOWLINE_TEST_SEED={seed}")
     chance = random.Random(seed)
-    pipeline.wired().clocked().start(proxied=True).load(minutes * 60 + 15)  # the last fault meets it too
+    kept = {"max-size": "200k", "max-file": "500"}  # a fault on a slow machine takes long: none may outlast the log
+    pipeline.wired().clocked().start(proxied=True).load(minutes * 60 + 15, **kept)  # the last fault meets it too
     pipeline.flowing()
     done: list[str] = []
     end = time.monotonic() + minutes * 60
