@@ -96,13 +96,14 @@ class OpenLogs:
     def read_again(self) -> None:
         """Read every log from its start: lines that were stored are lost. Those that are there are recognised."""
         self._rows.clear()
-        for container_id, container in self._containers.items():
-            tail = self._tails.get(container_id)
-            if tail is not None and tail.removed:
-                continue  # only its open log is left, and it goes on
-            if tail is not None:
+        for tail in [*self._tails.values()]:
+            if tail.source.rewind():
+                self._replace(tail)
+            elif not tail.removed:  # else only its open stream is left, and it goes on
                 self._drop(tail)
-            self._found[container_id] = _Found(container.log_path, container_id in self._running)
+        for container_id, container in self._containers.items():
+            if container_id not in self._tails:
+                self._found[container_id] = _Found(container.log_path, container_id in self._running)
 
     def vanishing(self) -> list[Tail]:
         """Tails of removed containers that are not read to their end: only the open log still holds their lines."""
@@ -140,6 +141,13 @@ class OpenLogs:
         metrics.CONTAINERS.labels(source.kind).inc()
         if container_id in self._containers:
             self._describe(self._containers[container_id])
+        self._schedule.soon(tail)
+
+    def _replace(self, old: Tail) -> None:
+        """A tail that knows nothing of what the old one has read and not seen confirmed, on the same source."""
+        tail = Tail(old.id, old.source, None, self._max_line)
+        tail.origin, tail.urgent, tail.removed = old.origin, old.urgent, old.removed
+        self._tails[old.id] = tail
         self._schedule.soon(tail)
 
     def _take_down(self, container: Container) -> None:

@@ -42,4 +42,7 @@ class Source(Protocol):
     def refused(self) -> str:
         """Why the engine will never give this log ("" while it may): removed, driver, ..."""
 
+    def rewind(self) -> bool:
+        """Go back to the oldest entry that can still be read; False where the log has to be opened anew for that."""
+
     def close(self) -> None: ...

@@ -188,6 +188,9 @@ class ApiSource:
         if self._known is None and not self._connection:
             self._step = Step.START
 
+    def rewind(self) -> bool:
+        return False
+
     def close(self) -> None:
         self._closed = True
         self._drop()

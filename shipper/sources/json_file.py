@@ -72,6 +72,18 @@ class JsonFileSource:
     def finished(self) -> bool:
         return not self._running and self._drained
 
+    def rewind(self) -> bool:
+        """See Source.rewind: what only an open file still holds is not let go of."""
+        files = logfile.open_all(self._path)
+        held = [file for file in self._files if _find(files, Place(file.inode, file.head, 0)) is None]
+        logfile.close([file for file in self._files if file not in held])
+        if files and held and held[-1] is self._files[-1]:
+            files[0].missing_before = "rotated"
+        self._files = deque([*held, *files])
+        self._offset, self._gap, self._overlap, self._drained = 0, "", None, False
+        self._runs = Runs()
+        return True
+
     def close(self) -> None:
         logfile.close(list(self._files))
         self._files.clear()

@@ -236,6 +236,62 @@ def test_a_removed_log_is_read_to_its_end(engine: Engine, reader: Reader) -> Non
     assert reader.source.finished
 
 
+def test_rewinding_reads_what_it_holds_and_what_is_there_without_a_gap(engine: Engine, reader: Reader) -> None:
+    for _ in range(8):  # the first files are held alone by now, the next ones are there as well
+        engine.write(100)
+        reader.read(times=1, limit=500)
+        engine.rotate()
+        reader.read(times=1, limit=500)
+    assert len(reader.source._files) > engine.max_file
+    before = len(reader.seen)
+    assert reader.source.rewind()
+    engine.write(1)
+    reader.read()
+    again = reader.seen[before:]
+    assert again == list(range(again[0], engine.written + 1))
+    assert again[0] == 1
+    assert not reader.gaps
+
+
+def test_rewinding_after_all_was_read_begins_with_the_oldest_file_there_is(engine: Engine, reader: Reader) -> None:
+    for _ in range(4):
+        engine.write(10)
+        reader.read()
+        engine.rotate()
+    engine.write(10)
+    reader.read()
+    reader.seen.clear()
+    reader.source.rewind()
+    reader.read()
+    assert reader.seen == list(range(21, 51))
+    assert not reader.gaps
+
+
+def test_rewinding_over_rotations_that_nobody_saw_tells_of_the_gap(engine: Engine, reader: Reader) -> None:
+    engine.write(10)
+    reader.read()
+    for _ in range(5):
+        engine.rotate()
+        engine.write(10)
+    reader.seen.clear()
+    reader.source.rewind()
+    reader.read()
+    assert reader.seen == [*range(1, 11), *range(31, 61)]
+    assert reader.gaps == ["rotated"]
+
+
+def test_rewinding_reads_a_removed_log_again_while_it_is_held(engine: Engine, reader: Reader) -> None:
+    engine.write(100)
+    reader.read(times=1, limit=500)
+    engine.path.unlink()
+    reader.source.stopped()
+    reader.seen.clear()
+    reader.source.rewind()
+    reader.read()
+    assert reader.seen == list(range(1, 101))
+    assert reader.source.finished
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_random_writes_rotations_and_restarts(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

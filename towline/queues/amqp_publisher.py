@@ -39,7 +39,7 @@ FIRST_PROBE, LONGEST_PROBE = 0.2, 10.0
 SAME_CHANNEL = 2
 """Times that a refused message is tried again on the channel that it was refused on."""
 LOOK_EVERY = 10.0
-ASK_EVERY = 60.0
+ASK_EVERY = 20.0
 """Seconds without a message after which an empty one asks whether the queue is still the same."""
 SLOW, HUNG = 30.0, 120.0
 """Seconds without any confirm after which that is said; and after which another connection is tried."""
