@@ -3,20 +3,18 @@
 Fields: https://docs.docker.com/engine/api/v1.41/ (ServiceList, TaskList, NodeList).
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
+from exporters.answers import labels_of, mapping, seconds, whole
 from towline.engine import Row
 from towline.identity import STACK, clean
 
 JOBS = frozenset({"replicated-job", "global-job"})
 HOST_NETWORK = "host"
 
-_FRACTION = re.compile(r"\.[0-9]+")
 _MODES = {"Replicated": "replicated", "Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
 
 
@@ -113,26 +111,26 @@ def read(services: Iterable[Row], tasks: Iterable[Row], nodes: Iterable[Row]) ->
 
 
 def _service(row: Row) -> Service:
-    spec = _mapping(row.get("Spec"))
-    container = _mapping(_mapping(spec.get("TaskTemplate")).get("ContainerSpec"))
-    mode = _mapping(spec.get("Mode"))
-    replicas = _mapping(mode.get("Replicated")).get("Replicas")
+    spec = mapping(row.get("Spec"))
+    container = mapping(mapping(spec.get("TaskTemplate")).get("ContainerSpec"))
+    mode = mapping(spec.get("Mode"))
+    replicas = mapping(mode.get("Replicated")).get("Replicas")
     return Service(
         id=clean(row.get("ID") or ""),
         name=clean(spec.get("Name") or ""),
         mode=next((_MODES[name] for name in mode if name in _MODES), "replicated"),
         replicas=replicas if isinstance(replicas, int) else None,
         image=clean(container.get("Image") or "").partition("@")[0],
-        labels=_labels(container.get("Labels")) | _labels(spec.get("Labels")),
-        updated=_seconds(row.get("UpdatedAt")),
-        update=clean(_mapping(row.get("UpdateStatus")).get("State") or ""),
+        labels=labels_of(container.get("Labels")) | labels_of(spec.get("Labels")),
+        updated=seconds(row.get("UpdatedAt")),
+        update=clean(mapping(row.get("UpdateStatus")).get("State") or ""),
     )
 
 
 def _node(row: Row) -> Node:
-    spec, status, manager = (_mapping(row.get(key)) for key in ("Spec", "Status", "ManagerStatus"))
-    about = _mapping(row.get("Description"))
-    resources = _mapping(about.get("Resources"))
+    spec, status, manager = (mapping(row.get(key)) for key in ("Spec", "Status", "ManagerStatus"))
+    about = mapping(row.get("Description"))
+    resources = mapping(about.get("Resources"))
     address = clean(status.get("Addr") or "")
     if address in ("", "0.0.0.0", "::", "127.0.0.1"):  # what managers of some versions say of themselves
         address = clean(manager.get("Addr") or "").rpartition(":")[0].strip("[]")
@@ -144,34 +142,32 @@ def _node(row: Row) -> Node:
         state=clean(status.get("State") or "unknown"),
         availability=clean(spec.get("Availability") or ""),
         leader=manager.get("Leader") is True,
-        cpus=_whole(resources.get("NanoCPUs")) / 1e9,
-        memory=_whole(resources.get("MemoryBytes")),
-        version=clean(_mapping(about.get("Engine")).get("EngineVersion") or ""),
+        cpus=whole(resources.get("NanoCPUs")) / 1e9,
+        memory=whole(resources.get("MemoryBytes")),
+        version=clean(mapping(about.get("Engine")).get("EngineVersion") or ""),
     )
 
 
 def _task(row: Row) -> Task:
-    status = _mapping(row.get("Status"))
-    networks = [_mapping(each) for each in row.get("NetworksAttachments") or ()]
+    status = mapping(row.get("Status"))
+    networks = [mapping(each) for each in row.get("NetworksAttachments") or ()]
     named = [(_network(each), each) for each in networks]
-    ports = [_mapping(port) for port in _mapping(status.get("PortStatus")).get("Ports") or ()]
+    ports = [mapping(port) for port in mapping(status.get("PortStatus")).get("Ports") or ()]
     return Task(
         id=clean(row.get("ID") or ""),
         service=clean(row.get("ServiceID") or ""),
         node=clean(row.get("NodeID") or ""),
-        slot=_whole(row.get("Slot")),
+        slot=whole(row.get("Slot")),
         state=clean(status.get("State") or ""),
         desired=clean(row.get("DesiredState") or ""),
         addresses={name: found for name, each in named if name and (found := _address(each))},
-        published={
-            _whole(port.get("TargetPort")): _whole(port.get("PublishedPort")) for port in ports if _on_node(port)
-        },
+        published={whole(port.get("TargetPort")): whole(port.get("PublishedPort")) for port in ports if _on_node(port)},
         on_host=any(name == HOST_NETWORK for name, _ in named),
     )
 
 
 def _ports(port: Mapping[str, Any]) -> tuple[int, int]:
-    return _whole(port.get("TargetPort")), _whole(port.get("PublishedPort"))
+    return whole(port.get("TargetPort")), whole(port.get("PublishedPort"))
 
 
 def _on_node(port: Mapping[str, Any]) -> bool:
@@ -181,29 +177,10 @@ def _on_node(port: Mapping[str, Any]) -> bool:
 
 def _network(attachment: Mapping[str, Any]) -> str:
     """Name of the network; "" for the ingress, over which no single task can be reached."""
-    spec = _mapping(_mapping(attachment.get("Network")).get("Spec"))
+    spec = mapping(mapping(attachment.get("Network")).get("Spec"))
     return "" if spec.get("Ingress") is True else clean(spec.get("Name") or "")
 
 
 def _address(attachment: Mapping[str, Any]) -> str:
     addresses = attachment.get("Addresses") or ()
     return clean(addresses[0]).partition("/")[0] if addresses else ""
-
-
-def _seconds(stamp: object) -> float:
-    try:
-        return datetime.fromisoformat(_FRACTION.sub("", str(stamp or ""))).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _labels(value: Any) -> dict[str, str]:
-    return {clean(key): clean(text) for key, text in _mapping(value).items()}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

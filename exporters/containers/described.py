@@ -1,12 +1,11 @@
 """A container as the engine tells of it, in an answer of `inspect` or in an event."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from exporters.answers import labels_of, mapping, seconds, whole
 from towline.identity import clean, name_of
 
 STATES = ("created", "running", "paused", "restarting", "exited", "dead")
@@ -15,7 +14,6 @@ STATES = ("created", "running", "paused", "restarting", "exited", "dead")
 HEALTH = ("starting", "healthy", "unhealthy")
 ALIVE = frozenset({"running", "paused"})
 
-_FRACTION = re.compile(r"\.[0-9]+")
 _NOT_LABELS = frozenset({"name", "image", "oldName", "exitCode", "execDuration", "execID", "signal"})
 
 
@@ -49,24 +47,24 @@ class Described:
 
 def of_inspect(row: Mapping[str, Any]) -> Described:
     """From the engine's ContainerInspect answer (API 1.24 and later)."""
-    config, host, state = (_mapping(row.get(key)) for key in ("Config", "HostConfig", "State"))
+    config, host, state = (mapping(row.get(key)) for key in ("Config", "HostConfig", "State"))
     status = str(state.get("Status") or "created")
-    finished = _seconds(state.get("FinishedAt"))
+    finished = seconds(state.get("FinishedAt"))
     return Described(
         id=clean(row.get("Id") or ""),
         name=name_of(row.get("Name")),
         image=clean(config.get("Image") or ""),
-        labels=_labels(config.get("Labels")),
+        labels=labels_of(config.get("Labels")),
         state=status if status in STATES else "exited",
-        pid=_whole(state.get("Pid")),
-        started=_seconds(state.get("StartedAt")),
+        pid=whole(state.get("Pid")),
+        started=seconds(state.get("StartedAt")),
         finished=finished,
-        exit_code=_whole(state.get("ExitCode")) if finished and status not in ALIVE else None,
-        health=_health(_mapping(state.get("Health")).get("Status")),
-        restarts=_whole(row.get("RestartCount")),
+        exit_code=whole(state.get("ExitCode")) if finished and status not in ALIVE else None,
+        health=_health(mapping(state.get("Health")).get("Status")),
+        restarts=whole(row.get("RestartCount")),
         oom_killed=bool(state.get("OOMKilled")),
         network=str(host.get("NetworkMode") or ""),
-        upper=str(_mapping(_mapping(row.get("GraphDriver")).get("Data")).get("UpperDir") or ""),
+        upper=str(mapping(mapping(row.get("GraphDriver")).get("Data")).get("UpperDir") or ""),
         log_path=str(row.get("LogPath") or ""),
     )
 
@@ -75,34 +73,11 @@ def of_event(container_id: str, attributes: Mapping[str, Any]) -> Described:
     """As far as an event tells: it may be gone before anybody can ask."""
     found = {key: value for key, value in attributes.items() if key not in _NOT_LABELS}
     name, image = name_of(attributes.get("name")), clean(attributes.get("image") or "")
-    return Described(container_id, name, image, _labels(found))
+    return Described(container_id, name, image, labels_of(found))
 
 
 def _health(status: object) -> str:
     return status if isinstance(status, str) and status in HEALTH else ""
-
-
-def _seconds(stamp: object) -> float:
-    """RFC 3339 as seconds since 1970; 0 for the engine's year 1, which means never."""
-    text = str(stamp or "")
-    fraction = _FRACTION.search(text)
-    try:
-        moment = datetime.fromisoformat(_FRACTION.sub("", text)).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
-    return moment + float(fraction[0] if fraction else 0) if moment > 0 else 0.0
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _labels(value: Any) -> dict[str, str]:
-    return {clean(key): clean(text) for key, text in _mapping(value).items()}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def rerooted(path: str, rootfs: Path) -> Path | None:
