@@ -7,6 +7,7 @@
 #   TOWLINE_ES_JAVA=          more options for Java
 #   TOWLINE_ES_PASSWORD=      where set, security is on and this is the password of the user `elastic`
 #   TOWLINE_ES_SETTINGS=      more of elasticsearch.yml, `\n` between lines
+#   TOWLINE_ES_CONFIG=        a folder whose files are put beside elasticsearch.yml: roles, certificates
 #   TOWLINE_ES_KEEP=          where set, data of an earlier run is kept; else it begins empty
 #   TOWLINE_ES_CACHE=         folder; default /var/cache/towline for root, else ~/.cache/towline
 set -euo pipefail
@@ -53,6 +54,7 @@ configure() {
     [[ -n ${TOWLINE_ES_KEEP:-} ]] || rm -rf "$INSTANCE/data"
     mkdir -p "$INSTANCE"/{config,data,logs,tmp}
     cp -r "$HOME_OF_ES"/config/* "$INSTANCE/config/"
+    [[ -z ${TOWLINE_ES_CONFIG:-} ]] || cp -r "$TOWLINE_ES_CONFIG"/* "$INSTANCE/config/"
     cat >"$INSTANCE/config/elasticsearch.yml" <<YML
 cluster.name: towline-$PORT
 node.name: towline-$PORT
@@ -72,7 +74,7 @@ YML
 
 password() {
     rm -f "$INSTANCE/config/elasticsearch.keystore"
-    local -x ES_JAVA_HOME ES_PATH_CONF=$INSTANCE/config
+    local -x ES_JAVA_HOME ES_PATH_CONF=$INSTANCE/config CLI_JAVA_OPTS=-XX:TieredStopAtLevel=1
     ES_JAVA_HOME=$(jdk_found)
     "$HOME_OF_ES/bin/elasticsearch-keystore" create -s >/dev/null
     printf '%s' "$PASSWORD" | "$HOME_OF_ES/bin/elasticsearch-keystore" add -x -s bootstrap.password >/dev/null

@@ -1,7 +1,8 @@
 """Does the store hold what the engine's logs hold? Read again from the engine, compared line by line by identity.
 
 A line's identity depends on nothing but the log (shipper.lines), so an audit needs no notes of the shipper's: it makes
-the identities anew and looks each up. What the store lacks is missing; what it holds twice is double.
+the identities anew and looks each up. What the store lacks is missing; what it holds twice is double, be it under the
+same identity (in two backing indices) or under one that the log does not give (somebody has copied it).
 """
 
 import re
@@ -64,12 +65,12 @@ def compare(
     missing.
     """
     finding = Finding(container)
-    stored = Counter(_plain(identity) for identity, _ in store.identities(container.id, since, until))
-    finding.double = sum(count - 1 for identity, count in stored.items() if count > 1 and not _repeatable(identity))
+    stored, elsewhere = _held(store, container.id, since, until)
     finding.stored = sum(count for identity, count in stored.items() if not identity.endswith("g"))
-    logged = []
+    logged, first = [], ""
     try:
         for identity in _identities(source, container, max_line):
+            first = first or identity[:_STAMP]
             if since <= identity[:_STAMP] < until and not identity.endswith("g"):
                 logged.append(_plain(identity))
     except OSError as error:
@@ -77,9 +78,40 @@ def compare(
     finally:
         source.close()
     finding.logged = len(logged)
+    finding.double = _twice(stored) + _copies(stored, elsewhere, set(logged), first)
     finding.missing = list(_ranges([identity for identity in logged if identity[:_STAMP] <= high], stored))
     finding.ahead = sum(identity[:_STAMP] > high and identity not in stored for identity in logged)
     return finding
+
+
+def _held(store: Store, container: str, since: str, until: str) -> tuple[Counter[str], dict[str, str]]:
+    """How often the store has each identity; and the stamps of those that do not begin with theirs."""
+    held: Counter[str] = Counter()
+    elsewhere: dict[str, str] = {}
+    for identity, stamp in store.identities(container, since, until):
+        plain = _plain(identity)
+        held[plain] += 1
+        if not plain.startswith(stamp):
+            elsewhere[plain] = stamp
+    return held, elsewhere
+
+
+def _twice(stored: Counter[str]) -> int:
+    return sum(count - 1 for identity, count in stored.items() if count > 1 and not _repeatable(identity))
+
+
+def _copies(stored: Counter[str], elsewhere: dict[str, str], logged: set[str], first: str) -> int:
+    """Stored lines of a moment that the log tells of, under an identity that it does not give.
+
+    Of moments that the log does not tell of nothing can be said: it may have been rotated away. So at its beginning,
+    where of several lines of one stamp (`first`) only some may be left.
+    """
+    stamps = {identity[:_STAMP] for identity in logged} - {first}
+    return sum(
+        elsewhere.get(identity, identity[:_STAMP]) in stamps
+        for identity in stored.keys() - logged
+        if not identity.endswith("g") and not _repeatable(identity)
+    )
 
 
 def _identities(source: Source, container: Container, max_line: int) -> Iterator[str]:

@@ -1,6 +1,10 @@
 """The ledger of a running Towline, added up: read = indexed + dead-lettered + dropped + in flight, per service.
 
 Over several processes the sum is that of all of them: what `ship` has read is what `index` has indexed somewhere else.
+
+A line that the store had already is counted as indexed and as a duplicate. If the queue handed it out again it was read
+once, and `indexed` is one too high; if the shipper read it again it was counted twice on both sides. The counters can't
+tell which, so with N duplicates the sum is exact but for N lines, and only the comparison line by line is exact.
 """
 
 import urllib.error
@@ -39,13 +43,13 @@ class Account:
 
     @property
     def again(self) -> int:
-        """Lines that were counted as indexed more often than they were read: the queue handed them out again, and the
-        store had them already."""
+        """Lines that were indexed more often than read; as many as there were duplicates can be explained."""
         return max(0, min(self.duplicate, -self._rest))
 
     @property
     def open(self) -> int:
-        """Lines that were read and of which nobody can say what became; 0 where the sum closes."""
+        """Lines that were read and of which nobody can say what became, or (below 0) of which nobody can say where they
+        came from; 0 where the sum closes, exact but for the duplicates."""
         return self._rest + self.again
 
     def __add__(self, other: "Account") -> "Account":
@@ -75,9 +79,12 @@ def fetch(url: str) -> dict[str, Account]:
 
 
 def accounts(text: str) -> dict[str, Account]:
-    """The accounts by service in a scrape; raises ValueError where it is none."""
+    """The accounts by service in a scrape; raises ValueError where it is none, or one of another program's."""
     found: dict[str, Account] = defaultdict(Account)
-    for family in text_string_to_metric_families(text):
+    families = list(text_string_to_metric_families(text))
+    if not any(family.name == "towline_lines_read" for family in families):
+        raise ValueError("what answers there has no counters of Towline's")
+    for family in families:
         for sample in family.samples:
             column = _COLUMNS.get(sample.name)
             if column:

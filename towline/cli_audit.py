@@ -53,13 +53,15 @@ def audit(
     towline audit --store https://elasticsearch:9200 --metrics http://node1:8514/metrics
         --metrics http://node2:8514/metrics --metrics http://indexer:8514/metrics
 
-    Names what is missing (in the engine's log, not in the store) and what is double. Exit code 1 if there is any, or
-    if the ledger does not close. Lines that the engine has already thrown away can't be compared; where Towline came
-    too late for them, the store has a record: towline search event.action:gap
+    Names what is missing (in the engine's log, not in the store) and what is double. Exit code 1 if there is any, if
+    the ledger does not close, or if it can't be added up: nobody answers, or with Elasticsearch no --metrics are
+    named. --no-ledger compares line by line alone. Lines that the engine has already thrown away can't be compared;
+    where Towline came too late for them, the store has a record: towline search event.action:gap
 
     Where `ship` and `index` run apart, run it on each node: it reads the engine there. The ledger closes over all of
     them, so name the /metrics of every one; they count from their own starts, so one that was started again later than
-    the others leaves the sum open, and only the comparison line by line tells.
+    the others leaves the sum open, and where the store had N lines already (a repeat after a fault) it is exact but for
+    N. The comparison line by line is always exact.
     """
     from towline.query import Query, parse_time
     from towline.stores import open_store
@@ -97,8 +99,9 @@ def _ledger(urls: Sequence[str]) -> bool:
     from towline.audit_ledger import Account, added_up
 
     if not urls:
-        click.echo("ledger: left out (name the /metrics of every `ship` and `index` with --metrics)")
-        return True
+        click.echo("✗ ledger: not added up; name the /metrics of every `ship` and `index` with --metrics, or say "
+                   "--no-ledger")  # fmt: skip
+        return False
     closed: dict[str, Account] = {}
     try:
         for look in range(LOOKS):  # what moves, or waits in the queue, looks open for a moment
@@ -108,8 +111,8 @@ def _ledger(urls: Sequence[str]) -> bool:
             if found.keys() <= closed.keys():
                 break
     except TowlineError as error:
-        click.echo(f"ledger: left out ({escape(str(error))})")
-        return True
+        click.echo(f"✗ ledger: not added up: {escape(str(error))}; or say --no-ledger")
+        return False
     click.echo("ledger since the start of Towline:  read = indexed + dead-lettered + dropped + in flight")
     for service, last in sorted(found.items()):
         click.echo(_sum(service, closed.get(service, last)))
@@ -120,7 +123,7 @@ def _sum(service: str, account: Any) -> str:
     return (
         f"  {'✗' if account.open else '✓'} {escape(service)}: {account.read} = {account.indexed - account.again}"
         f" + {account.dead_lettered} + {account.dropped} + {account.in_flight}"
-        + (f"  ({account.duplicate} were there already)" if account.duplicate else "")
+        + (f"  (exact but for {account.duplicate}, which the store had already)" if account.duplicate else "")
         + (f"  OPEN: {account.open}" if account.open else "")
     )
 

@@ -1,10 +1,14 @@
 """The index templates of the two data streams, and putting them in place without ever destroying anything.
 
+Settings and mapping are in a component template of ours, so that those of the user's own component template come after
+them and win: what an index template says itself would win over both.
+
 `dynamic: false` everywhere and labels `flattened`: whatever is logged, the mapping does not grow. What is not mapped is
 kept and can be searched, by reading it from the documents.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch
@@ -22,6 +26,14 @@ PRIORITY = 250
 MAX_KEYWORD = 1024
 """Longer values are kept, not indexed. Lucene takes no term beyond 32766 bytes; nobody looks for one beyond this."""
 ANALYZER = "towline"
+CUSTOM = "logs-docker@custom"
+"""The component template that is the user's: Towline reads it and never writes it."""
+_META = {"description": f"Installed by Towline; put settings of your own into {CUSTOM}"}
+
+JsonObject = dict[str, Any]
+Way = tuple[JsonObject, JsonObject]
+"""Settings and mapping of an index."""
+
 _JOINTS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA1), 0x2007, 0x202F)] + list("_^`¨¯´¸")
 """Characters between words that are no whitespace, punctuation or symbol to the server, or not on every version."""
 
@@ -96,22 +108,25 @@ _MESSAGES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 """Ways to index the message with the settings that they need, best first. Servers differ in what they bring along."""
 
 
-def template(pattern: str, settings: dict[str, Any], mapping: dict[str, Any], retention: Retention,
-             failure_store: bool) -> dict[str, Any]:  # fmt: skip
+def component(settings: dict[str, Any], mapping: dict[str, Any]) -> dict[str, Any]:
+    """The body of a component template of ours."""
+    return {"version": VERSION, "template": {"settings": settings, "mappings": mapping}, "_meta": _META}
+
+
+def template(pattern: str, parts: Sequence[str], retention: Retention, failure_store: bool) -> dict[str, Any]:
+    """The body of an index template of ours; of its component templates the later ones win, and the last may lack."""
     return {
         "index_patterns": [pattern],
         "priority": PRIORITY,
         "version": VERSION,
         "data_stream": {},
-        "composed_of": ["logs-docker@custom"],
-        "ignore_missing_component_templates": ["logs-docker@custom"],
+        "composed_of": list(parts),
+        "ignore_missing_component_templates": [CUSTOM],
         "template": {
-            "settings": settings,
-            "mappings": mapping,
             "lifecycle": _lifecycle(retention),
             "data_stream_options": {"failure_store": {"enabled": failure_store}},
         },
-        "_meta": {"description": "Installed by Towline; put settings of your own into logs-docker@custom"},
+        "_meta": _META,
     }
 
 
@@ -119,7 +134,7 @@ def install(client: Elasticsearch, address: Address, retention: Retention | None
     """Put both templates in place, unless newer ones are there, and the retention on data streams that are there.
 
     `retention` None: what is there stays as it is. Nothing else is touched, and no data is.
-    Raises StoreUnavailable where that is refused.
+    Raises StoreUnavailable where that is refused; an account that may not change what is there already is only told so.
     """
     layout = address.layout
     with translated(address.shown):
@@ -133,13 +148,10 @@ def install(client: Elasticsearch, address: Address, retention: Retention | None
 
 def _templates(client: Elasticsearch, layout: Layout, retention: Retention) -> None:
     settings = index_settings(layout)
+    ways = [({**settings, **analysis}, line_mapping(message)) for message, analysis in _MESSAGES]
     # A document that the failure store takes is answered like a stored one; the lines' ledger wants the refusal.
-    for message, analysis in _MESSAGES:
-        body = template(layout.stream, {**settings, **analysis}, line_mapping(message), retention, False)
-        if _put(client, f"towline-{layout.stream}", body, may_fail=message is not _MESSAGES[-1][0]):
-            break
-    body = template(layout.dead_letters, settings, dead_letter_mapping(), retention, True)
-    _put(client, f"towline-{layout.dead_letters}", body, may_fail=False)
+    _put(client, layout.stream, ways, retention, failure_store=False)
+    _put(client, layout.dead_letters, [(settings, dead_letter_mapping())], retention, failure_store=True)
 
 
 def _lifecycle(retention: Retention) -> dict[str, Any]:
@@ -149,34 +161,48 @@ def _lifecycle(retention: Retention) -> dict[str, Any]:
 def _retain(client: Elasticsearch, stream: str, retention: Retention) -> None:
     """A template reaches data streams that are made later; one that is there has a lifecycle of its own."""
     age = _lifecycle(retention).get("data_retention", "for ever")
-    answer = client.options(ignore_status=(400, 404, 405)).perform_request(
+    answer = client.options(ignore_status=(400, 403, 404, 405)).perform_request(
         "PUT", f"/_data_stream/{stream}/_lifecycle", headers=JSON, body=_lifecycle(retention))  # fmt: skip
     if answer.meta.status == 200:
         log.info("data stream %s keeps lines %s", stream, age)
+    elif answer.meta.status == 403:
+        log.warning("the retention of data stream %s stays as it is: this account may not change it", stream)
     elif answer.meta.status != 404 and retention.age:
         log.warning("this server has no data stream lifecycle: nothing in %s is ever forgotten", stream)
 
 
-def _installed(client: Elasticsearch, name: str) -> int | None:
-    """The version of an index template, None where there is none of that name."""
+def _installed(client: Elasticsearch, name: str) -> JsonObject | None:
+    """An index template, None where there is none of that name."""
     found = client.options(ignore_status=404).indices.get_index_template(name=name).body
     rows = [row["index_template"] for row in found.get("index_templates", ())]
-    return int(rows[0].get("version") or 0) if rows else None
+    return rows[0] if rows else None
 
 
-def _put(client: Elasticsearch, name: str, body: dict[str, Any], may_fail: bool) -> bool:
+def _put(client: Elasticsearch, stream: str, ways: Sequence[Way], retention: Retention, *, failure_store: bool) -> None:
+    """Both parts of a stream's template, in the first of these ways that the server has what it needs for."""
+    name = f"towline-{stream}"
     before = _installed(client, name)
-    if before is not None and before > VERSION:
+    if before is not None and int(before.get("version") or 0) > VERSION:
         log.info("index template %s is of a newer version: left as it is", name)
-        return True
-    try:
-        client.options(ignore_status=()).indices.put_index_template(name=name, **_arguments(body))
-    except ApiError as error:
-        if may_fail and error.status_code == 400 and _lacks_a_part(error):
-            return False
-        raise
-    log.info("index template %s is %s", name, "made" if before is None else "renewed")
-    return True
+        return
+    body = template(stream, [f"{name}@base", CUSTOM], retention, failure_store)
+    for way in ways:
+        try:
+            _put_parts(client, name, component(*way), body)
+            break
+        except ApiError as error:
+            if error.status_code == 403 and before is not None and cause(error.body)[0] == "security_exception":
+                log.warning("index template %s stays as it is: this account may not change it", name)
+                return
+            if not (way is not ways[-1] and error.status_code == 400 and _lacks_a_part(error)):
+                raise
+    log.info("index template %s is %s", name, "made" if before is None else "up to date")
+
+
+def _put_parts(client: Elasticsearch, name: str, base: JsonObject, body: JsonObject) -> None:
+    plain = client.options(ignore_status=())
+    plain.cluster.put_component_template(name=f"{name}@base", **_arguments(base))
+    plain.indices.put_index_template(name=name, **_arguments(body))
 
 
 def _lacks_a_part(error: ApiError) -> bool:
@@ -184,5 +210,5 @@ def _lacks_a_part(error: ApiError) -> bool:
     return any(each in reason for each in ("match_only_text", "char_group", ANALYZER))
 
 
-def _arguments(body: dict[str, Any]) -> dict[str, Any]:
+def _arguments(body: JsonObject) -> JsonObject:
     return {("meta" if name == "_meta" else name): value for name, value in body.items()}
