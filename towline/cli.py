@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from towline import __version__, cli_admin, cli_audit, cli_dead_letters, cli_export, cli_run, cli_search
+from towline import __version__, cli_admin, cli_audit, cli_dead_letters, cli_export, cli_page, cli_run, cli_search
 from towline.config import LOG_LEVEL
 from towline.errors import TowlineError
 from towline.terminal import escape
@@ -116,6 +116,7 @@ for _command in (
     *cli_run.COMMANDS,
     *cli_export.COMMANDS,
     *cli_search.COMMANDS,
+    *cli_page.COMMANDS,
     *cli_audit.COMMANDS,
     *cli_dead_letters.COMMANDS,
     *cli_admin.COMMANDS,

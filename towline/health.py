@@ -38,14 +38,15 @@ def handlers(registry: CollectorRegistry, problems: Mapping[str, Problem]) -> di
         return Response("alive\n", content_type="text/plain; charset=utf-8")
 
     def readyz(request: Request) -> Response:
-        lines = [f"{name}: {text}" for name, problem in problems.items() if (text := _asked(problem))]
+        lines = [f"{name}: {text}" for name, problem in problems.items() if (text := told(problem))]
         return Response("\n".join(lines or ["ready"]) + "\n", 503 if lines else 200,
                         content_type="text/plain; charset=utf-8")  # fmt: skip
 
     return {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
 
 
-def _asked(problem: Problem) -> str:
+def told(problem: Problem) -> str:
+    """What is wrong, in one line; "" where nothing is."""
     try:
         return " ".join(problem().split())
     except TowlineError as error:

@@ -1,6 +1,6 @@
 """The HTTP face: a small site of GET-only pages, who may ask for them, and the server that carries it.
 
-`ship`, `index` and `up` all answer `/metrics`, `/healthz` and `/readyz`; `up` adds towline.api.
+`ship`, `index` and `up` all answer `/metrics`, `/healthz` and `/readyz`; `up` and `page` add towline.api and the page.
 """
 
 import hmac
@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 from cheroot.wsgi import Server
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, MisdirectedRequest, ServiceUnavailable, Unauthorized
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
+from towline.config import TOKEN
 from towline.errors import StoreUnavailable, TowlineError, UsageError
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ Handler = Callable[[Request], Response]
 WORKERS = 12
 """Requests that are answered at the same time, live tails not counted."""
 
+_BASIC = 'Basic realm="Towline", charset="UTF-8"'
+_ASK = "send the token as `Authorization: Bearer TOKEN`, or as the password of basic auth"
+_WRONG = "that is not the token that TOWLINE_TOKEN set"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -44,11 +49,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def check_token(listen: tuple[str, int], token: str) -> None:
+    """UsageError where others than this machine could read all logs without a token."""
+    if is_loopback(listen[0]) or token:
+        return
+    raise UsageError(
+        f"--listen {shown(listen)} lets other machines read all logs: set {TOKEN.variable} or "
+        f"{TOKEN.variable}_FILE to a secret that /api then asks for, or listen on 127.0.0.1"
+    )
+
+
 class Site:
     """A WSGI application: one handler for each path.
 
-    hosts: names that the Host header may give (against DNS rebinding), None for any. token: what `/api/…` asks for as
-    `Authorization: Bearer`, "" for nothing.
+    hosts: names that the Host header may give (against DNS rebinding), None for any. token: what `/api…` and the page
+    ask for, as `Authorization: Bearer` or as the password of HTTP basic auth (any user name), "" for nothing.
     """
 
     def __init__(
@@ -70,7 +85,7 @@ class Site:
         try:
             self._check_host(request)
             path, _ = self._paths.bind_to_environ(request.environ).match()
-            if path.startswith("/api/"):
+            if path == "/" or path.startswith(("/api", "/page/")):
                 self._check_token(request)
             return self._handlers[path](request)
         except UsageError as error:
@@ -93,20 +108,28 @@ class Site:
     def _check_token(self, request: Request) -> None:
         if not self._token:
             return
-        given = request.headers.get("Authorization", "")
-        scheme, _, token = given.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthorized("send the token as `Authorization: Bearer TOKEN`")
-        if not hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token):
-            raise Forbidden("that is not the token that TOWLINE_TOKEN set")
+        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+        given = rest.strip() if scheme.lower() == "bearer" else _password(request)
+        if given is None:
+            challenge = "Bearer" if request.path.startswith("/api") else _BASIC
+            raise Unauthorized(_ASK, www_authenticate=WWWAuthenticate.from_header(challenge))
+        if hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
+            return
+        if scheme.lower() == "basic":  # a browser asks again on 401 only
+            raise Unauthorized(_WRONG, www_authenticate=WWWAuthenticate.from_header(_BASIC))
+        raise Forbidden(_WRONG)
+
+
+def _password(request: Request) -> str | None:
+    """The password of basic auth, None where there is none."""
+    given = request.authorization
+    return given.password if given is not None and given.type == "basic" else None
 
 
 def _kept(error: HTTPException) -> Iterable[tuple[str, str]]:
     """The headers of an HTTP error that say more than its text: Allow, WWW-Authenticate, Location."""
-    if error.code == 401:
-        yield "WWW-Authenticate", "Bearer"
     for name, value in error.get_headers():
-        if name.lower() not in ("content-type", "content-length", "www-authenticate"):
+        if name.lower() not in ("content-type", "content-length"):
             yield name, value
 
 

@@ -8,10 +8,9 @@ from exporters.history import History
 from exporters.serve import Exporter, ExportSettings
 from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
-from towline import __version__, api, health
-from towline.config import TOKEN
-from towline.errors import UsageError
-from towline.http import HttpServer, Site, Tails, is_loopback, known_hosts, probe, shown
+from towline import __version__, api, api_views, health, page
+from towline.config import STORE, masked
+from towline.http import HttpServer, Site, Tails, check_token, known_hosts, probe
 from towline.metrics import REGISTRY
 from towline.places import make_folder
 from towline.queues import Queue, open_queue
@@ -41,7 +40,7 @@ def up(settings: UpSettings) -> None:
 
     Raises TowlineError where it can't start or one of the parts can't go on.
     """
-    _check_token(settings)
+    check_token(settings.listen, settings.token)
     probe(settings.listen)
     _say(settings)
     make_folder(settings.ship.state, "--state")
@@ -66,16 +65,6 @@ def _say(settings: UpSettings) -> None:
     log.info("towline %s starts", __version__, extra={"store": settings.store, **chosen, **bounds})
 
 
-def _check_token(settings: UpSettings) -> None:
-    host, _ = settings.listen
-    if is_loopback(host) or settings.token:
-        return
-    raise UsageError(
-        f"--listen {shown(settings.listen)} lets other machines read all logs: set {TOKEN.variable} or "
-        f"{TOKEN.variable}_FILE to a secret that /api then asks for, or listen on 127.0.0.1"
-    )
-
-
 def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter) -> dict[str, Actor]:
     """In the order of stopping: what the shipper still hands over, the indexer still stores."""
     shipper = Shipper(queue, settings.ship, lost=lambda: store.damaged)
@@ -89,6 +78,8 @@ def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter
     history = History(exporter.containers)
     pages = {**api.handlers(store, tails), "/api/metrics": history.handler(), **health.handlers(REGISTRY, problems)}
     pages |= {"/metrics": exporter.metrics(REGISTRY), "/sd/targets": exporter.targets}
+    pages |= api_views.handlers(store) | api_views.pipeline(REGISTRY, problems) | page.handlers()
+    pages |= api_views.about(masked(STORE, settings.store), ("metrics", "pipeline"))
     site = Site(api.with_index(pages), hosts=known_hosts(settings.listen[0]), token=settings.token)
     server = HttpServer(site, settings.listen, tails)
     log.info("listening", extra={"url": server.url})

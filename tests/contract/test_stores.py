@@ -426,3 +426,57 @@ def test_check_and_maintain_are_quiet_where_all_is_well(store: Store) -> None:
 def test_a_url_that_nobody_serves_is_refused(wrong: str) -> None:
     with pytest.raises(UsageError, match="store URL"):
         open_store(wrong)
+
+
+def test_a_histogram_counts_each_line_once_by_time_and_level(store: Store) -> None:
+    words = ["all is well", "ERROR: no route", "warning, error ahead", "a WARN", "info: x", "terror", "debug=1"]
+    lines = [Line(index * SECOND // 2, words[index % len(words)], index) for index in range(70)]
+    store.write([batch(section(lines))])
+    base = START // 1_000_000
+    got = store.histogram(Query(since=format_time(START), until=format_time(START + 35 * SECOND)), 7000)
+    assert got.complete
+    expected: dict[int, dict[str, int]] = {}
+    for index in range(70):
+        level = ("none", "error", "error", "warn", "info", "none", "debug")[index % 7]
+        moment = base + index * 500
+        row = expected.setdefault(moment - moment % 7000, {})
+        row[level] = row.get(level, 0) + 1
+    assert got.counts == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "total"),
+    [("", 12), ("service:web", 9), ("n3", 2), ("service:web odd", 4), ("-odd", 6), ("service:nobody", 0), ("wor*", 0)],
+)
+def test_a_histogram_counts_what_a_search_finds(store: Store, text: str, total: int) -> None:
+    web = [Line(index * SECOND, f"n{index} {'odd' if index % 2 else ''}", index) for index in range(9)]
+    other = [Line(index * SECOND, f"n{index} {'odd' if index % 2 else ''}", index) for index in range(1, 4)]
+    store.write([batch(section(web), section(other, origin("db")))])
+    query = Query(where=parse(text), limit=0)
+    counts = store.histogram(query, 1000).counts
+    assert sum(sum(row.values()) for row in counts.values()) == total == len(found(store, query))
+
+
+def test_a_histogram_keeps_to_its_range_to_the_nanosecond_of_a_millisecond(store: Store) -> None:
+    store.write([batch(section(counting(10)))])
+    query = Query(since=format_time(START + 2 * SECOND), until=format_time(START + 5 * SECOND))
+    rows = store.histogram(query, 60_000).counts.values()
+    assert sum(sum(row.values()) for row in rows) == 3
+
+
+def test_containers_are_told_with_the_newest_first(store: Store) -> None:
+    early, late = origin("web.1"), origin("db.1", **{"com.docker.stack.namespace": "shop"})
+    store.write([batch(section(counting(3), early)), batch(section(counting(2, first=5), late))])
+    rows, total = store.containers(10)
+    assert total == 2
+    assert [(row.name, row.service, row.stack, row.node, row.lines) for row in rows] == [
+        ("db.1", "db", "shop", "node-1", 2), ("web.1", "web", "", "node-1", 3)]  # fmt: skip
+    assert rows[1].id == early.container_id
+    assert (rows[1].first[:23], rows[1].last[:23]) == (format_time(START)[:23], format_time(START + 2 * SECOND)[:23])
+    assert [row.name for row in store.containers(1)[0]] == ["db.1"]
+    assert store.containers(1)[1] == 2
+
+
+def test_an_empty_store_has_no_containers_and_an_empty_histogram(store: Store) -> None:
+    assert store.containers(0) == ([], 0)
+    assert store.histogram(Query(), 1000).counts == {}

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from towline.batch import Batch
 from towline.errors import UsageError
 from towline.query import Query
+from towline.stores.summary import Histogram, Known
 
 Document = dict[str, Any]
 """One log line as stored: nested ECS fields, `@timestamp` as RFC 3339 text with nine digits."""
@@ -73,6 +74,14 @@ class Store(Protocol):
 
     def totals(self) -> dict[str, int]:
         """Lines stored by service."""
+
+    def histogram(self, query: Query, step: int) -> Histogram:
+        """How many lines match, in buckets of `step` milliseconds that begin at multiples of it since 1970. Order and
+        limit of the query mean nothing. Levels go by words (towline.levels), as the store's index cuts them."""
+
+    def containers(self, limit: int) -> tuple[list[Known], int]:
+        """The containers that spoke last (0: as many as the store can tell), and how many there are in all, about.
+        Those that were removed long ago are among them. Elasticsearch tells times to the millisecond."""
 
     def maintain(self) -> None:
         """Retention and housekeeping, cheap to call every few seconds, beside writes."""

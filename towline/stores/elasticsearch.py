@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from towline.batch import Batch
 from towline.errors import StoreUnavailable, UsageError
 from towline.query import Query
-from towline.stores import Document, Retention, Verdict, es_letters
+from towline.stores import Document, Retention, Verdict, es_letters, es_summary
 from towline.stores.es_address import Address, parse
 from towline.stores.es_client import check_version, connect
 from towline.stores.es_errors import translated
@@ -15,6 +15,7 @@ from towline.stores.es_follow import Follower
 from towline.stores.es_read import Reader
 from towline.stores.es_template import install
 from towline.stores.es_write import PATIENCE, Writer
+from towline.stores.summary import Histogram, Known
 
 
 class ElasticsearchStore:
@@ -92,6 +93,14 @@ class ElasticsearchStore:
 
     def totals(self) -> dict[str, int]:
         return self._reader.totals()
+
+    def histogram(self, query: Query, step: int) -> Histogram:
+        with translated(self._address.shown):
+            return es_summary.histogram(self._client, self._address, self._reader.translation(), query, step)
+
+    def containers(self, limit: int) -> tuple[list[Known], int]:
+        with translated(self._address.shown):
+            return es_summary.containers(self._client, self._address, limit)
 
     def maintain(self) -> None:
         """Remove what a rollover has doubled; what is old is forgotten by the server's data stream lifecycle."""

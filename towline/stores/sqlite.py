@@ -11,9 +11,10 @@ from pathlib import Path
 from towline.batch import Batch
 from towline.errors import StoreUnavailable, UsageError
 from towline.query import Query
-from towline.stores import Document, Retention, Verdict, sqlite_read, sqlite_search
+from towline.stores import Document, Retention, Verdict, sqlite_read, sqlite_search, sqlite_summary
 from towline.stores.sqlite_folder import Folder
 from towline.stores.sqlite_ingest import Ingest
+from towline.stores.summary import Histogram, Known
 
 
 class SqliteStore:
@@ -66,6 +67,12 @@ class SqliteStore:
 
     def totals(self) -> dict[str, int]:
         return sqlite_read.totals(self._folder)
+
+    def histogram(self, query: Query, step: int) -> Histogram:
+        return sqlite_summary.tidied(sqlite_summary.histogram(self._folder, query, step))
+
+    def containers(self, limit: int) -> tuple[list[Known], int]:
+        return sqlite_summary.containers(self._folder, limit)
 
     def maintain(self) -> None:
         self._writing().maintain()

@@ -48,6 +48,15 @@ def plan(connection: sqlite3.Connection, condition: Node | None) -> Plan:
     return Plan(words, unwanted, None, True)
 
 
+def decided(connection: sqlite3.Connection, condition: Node | None) -> frozenset[int] | None:
+    """The origins all of whose lines match, where no other line does; None where that depends on the lines."""
+    origins = _origins(connection)
+    if condition is None:
+        return frozenset(origins)
+    answers = {key: _possible(condition, origin) for key, origin in origins.items()}
+    return None if None in answers.values() else frozenset(key for key, answer in answers.items() if answer)
+
+
 def _origins(connection: sqlite3.Connection) -> dict[int, Mapping[str, Any]]:
     return {row[0]: orjson.loads(row[1]) for row in connection.execute("SELECT id, json FROM sources")}
 

@@ -1,0 +1,172 @@
+"""What the page asks beside lines: counts over time, containers, the lines around one, downloads, the ledger."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry
+from werkzeug.wrappers import Request, Response
+
+from towline import __version__, health
+from towline.api import FILTERS, asked, number
+from towline.errors import UsageError
+from towline.http import Handler, answer
+from towline.levels import LEVELS, UNKNOWN
+from towline.query import Query, parse_time
+from towline.stores import Document, Store
+from towline.terminal import escape
+from towline.times import nanoseconds
+
+BUCKETS = 240
+MOST_CONTAINERS = 2000
+MOST_CONTEXT = 1000
+STEPS = (1, 5, 10, 50, 100, 500, *(1000 * each for each in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
+         7200, 14400, 28800, 86400, 7 * 86400, 30 * 86400)))  # fmt: skip
+"""Milliseconds of a bucket that people can read."""
+_FORMATS = {"ndjson": "application/x-ndjson", "text": "text/plain; charset=utf-8"}
+
+
+def handlers(store: Store) -> dict[str, Handler]:
+    """The views of a store."""
+
+    def histogram(request: Request) -> Response:
+        return answer(_histogram(store, request))
+
+    def containers(request: Request) -> Response:
+        limit = number(request.args, "limit", MOST_CONTAINERS, MOST_CONTAINERS) or MOST_CONTAINERS
+        found, total = store.containers(limit)
+        return answer({"containers": [asdict(each) for each in found], "total": total})
+
+    def context(request: Request) -> Response:
+        before, after = (number(request.args, name, 50, MOST_CONTEXT) for name in ("before", "after"))
+        container = request.args.get("container", "")
+        if not container:
+            raise UsageError("context needs container=ID and sequence=N, as a line has them")
+        hit = {"container": {"id": container}, "event": {"sequence": number(request.args, "sequence", 0, 10**17)}}
+        earlier, later = store.context(hit, before, after)
+        return answer({"before": earlier, "after": later})
+
+    def download(request: Request) -> Response:
+        return _download(store, request)
+
+    return {"/api/histogram": histogram, "/api/containers": containers, "/api/context": context,
+            "/api/download": download}  # fmt: skip
+
+
+def _histogram(store: Store, request: Request) -> dict[str, Any]:
+    query = asked(request.args, (*FILTERS, "since", "until"), ("step",))
+    now = time.time()
+    since = query.since or parse_time("15m", now)
+    until = query.until or parse_time("now", now)
+    begin, end = (nanoseconds(moment) // 1_000_000 for moment in (since, until))
+    if begin >= end:
+        raise UsageError(f"the range since {since} until {until} is empty: since must be earlier than until")
+    step = number(request.args, "step", 0, 10**12) or fitting_step(end - begin)
+    if (end - begin) / step > 5000:
+        raise UsageError(f"step {step}: more than 5000 buckets; choose a longer step or a shorter range")
+    bounded = Query(query.where, query.service, query.container, query.stream, query.node, since, until)
+    found = store.histogram(bounded, step)
+    buckets = [[begin, *(row.get(level, 0) for level in (*LEVELS, UNKNOWN))]
+               for begin, row in sorted(found.counts.items())]  # fmt: skip
+    return {"step": step, "since": begin, "until": end, "levels": [*LEVELS, UNKNOWN], "buckets": buckets,
+            "complete": found.complete}  # fmt: skip
+
+
+def fitting_step(span: int) -> int:
+    """The shortest step (ms) of STEPS that needs no more than BUCKETS for a span of `span` ms."""
+    return next((step for step in STEPS if span / step <= BUCKETS), STEPS[-1] * (1 + span // STEPS[-1] // BUCKETS))
+
+
+def _download(store: Store, request: Request) -> Response:
+    form = request.args.get("format") or "ndjson"
+    if form not in _FORMATS:
+        raise UsageError(f"format {form!r}: use {' or '.join(_FORMATS)}")
+    query = asked(request.args, (*FILTERS, "since", "until"), ("format",))
+    whole = Query(query.where, query.service, query.container, query.stream, query.node, query.since, query.until,
+                  "asc", 0)  # fmt: skip
+    found = store.search(whole)
+    response = Response(_pieces(found, _as_json if form == "ndjson" else _as_text), content_type=_FORMATS[form])
+    name = f"towline.{'ndjson' if form == 'ndjson' else 'txt'}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _pieces(documents: Iterable[Document], shown: Any) -> Iterator[bytes]:
+    """About 64 KB at a time."""
+    rows: list[bytes] = []
+    size = 0
+    for document in documents:
+        rows.append(shown(document))
+        size += len(rows[-1])
+        if size > 64 << 10:
+            yield b"".join(rows)
+            rows, size = [], 0
+    yield b"".join(rows)
+
+
+def _as_json(document: Document) -> bytes:
+    return orjson.dumps(document) + b"\n"
+
+
+def _as_text(document: Document) -> bytes:
+    name = (document.get("container") or {}).get("name", "")
+    return f"{document.get('@timestamp', '')} {escape(str(name))} {escape(str(document.get('message', '')))}\n".encode()
+
+
+def about(shown_store: str, features: Iterable[str], node: str = "") -> dict[str, Handler]:
+    """`/api/about`: what the page may offer here."""
+    content = {"version": __version__, "store": shown_store, "features": sorted(features), "node": node,
+               "levels": LEVELS}  # fmt: skip
+
+    def told(request: Request) -> Response:
+        return answer({**content, "now": round(time.time(), 3)})
+
+    return {"/api/about": told}
+
+
+_COUNTS = {
+    f"towline_lines_{name}_total": name
+    for name in ("read", "published", "confirmed", "indexed", "duplicate", "dead_lettered")
+}
+_GAUGES = {"towline_in_flight_bytes": "in_flight_bytes", "towline_spool_bytes": "spool_bytes",
+           "towline_lag_seconds_count": "lag_count", "towline_lag_seconds_sum": "lag_sum",
+           "towline_store_errors_total": "store_errors"}  # fmt: skip
+
+
+def pipeline(registry: CollectorRegistry, problems: Mapping[str, health.Problem]) -> dict[str, Handler]:
+    """`/api/pipeline`: the ledger by service, what waits, how late, and what is wrong."""
+
+    def shown(request: Request) -> Response:
+        content = ledger(registry)
+        content["problems"] = {name: text for name, problem in problems.items() if (text := health.told(problem))}
+        content["time"] = round(time.time(), 3)
+        return answer(content)
+
+    return {"/api/pipeline": shown}
+
+
+def ledger(registry: CollectorRegistry) -> dict[str, Any]:
+    """The registry's metrics of the ledger, as the page draws them; lag as a histogram of seconds."""
+    services: dict[str, dict[str, Any]] = {}
+    content: dict[str, Any] = {"gaps": {}, "containers": {}, "lag_buckets": []}
+    for metric in registry.collect():
+        for sample in metric.samples:
+            name, labels, value = sample.name, sample.labels, sample.value
+            row = services.setdefault(labels["service"], {"dropped": {}}) if "service" in labels else {}
+            if name in _COUNTS:
+                row[_COUNTS[name]] = value
+            elif name == "towline_lines_in_flight":
+                row["in_flight"] = value
+            elif name == "towline_lines_dropped_total":
+                row["dropped"][labels["reason"]] = value
+            elif name == "towline_gaps_total":
+                content["gaps"][labels["reason"]] = content["gaps"].get(labels["reason"], 0) + value
+            elif name == "towline_containers":
+                content["containers"][labels["source"]] = value
+            elif name == "towline_lag_seconds_bucket":
+                content["lag_buckets"].append([labels["le"], value])
+            elif name in _GAUGES:
+                content[_GAUGES[name]] = value
+    return {"services": services, **content}

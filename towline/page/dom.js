@@ -1,0 +1,42 @@
+// Elements from text alone: nothing here, or anywhere in the page, turns text into HTML.
+export function h(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+export function svg(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+export const $ = (id) => document.getElementById(id);
+
+export function fill(node, ...children) {
+  node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+// A number from 0 to 11 that stays the same for a name: its colour.
+export function hue(name) {
+  let code = 7;
+  for (let at = 0; at < name.length; at++) code = (code * 31 + name.charCodeAt(at)) >>> 0;
+  return code % 12;
+}
+
+export const count = (number) => Math.round(number).toLocaleString("en");
+
+export function bytes(number) {
+  if (number === null || number === undefined) return "–";
+  for (const unit of ["B", "KB", "MB", "GB"]) {
+    if (number < 1000) return `${number < 10 && unit !== "B" ? number.toFixed(1) : Math.round(number)} ${unit}`;
+    number /= 1024;
+  }
+  return `${number.toFixed(1)} TB`;
+}

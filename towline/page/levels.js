@@ -1,0 +1,32 @@
+// A line's level: what it says in a field of its own, else the words in it, as the server counts them.
+const WORDS = {
+  error: ["error", "err", "errors", "fatal", "panic", "critical", "crit", "emerg", "exception", "traceback"],
+  warn: ["warn", "warning"], info: ["info", "notice"], debug: ["debug", "trace", "verbose"],
+};
+export const LEVELS = [...Object.keys(WORDS), "none"];
+const BY_WORD = new Map(Object.entries(WORDS).flatMap(([level, words]) => words.map((word) => [word, level])));
+const NUMBERS = { 10: "debug", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "error" };
+const FIELD = /\b(?:level|lvl|severity)=["']?(\w+)/i;
+
+const named = (text) => BY_WORD.get(String(text).toLowerCase()) ?? NUMBERS[text];
+
+export function levelOf(message, fields) {
+  const own = fields && (fields.level ?? fields.severity ?? fields.lvl ?? fields["log.level"] ?? fields.log?.level);
+  const told = own !== undefined && own !== null ? named(own) : named(FIELD.exec(message)?.[1]);
+  if (told) return told;
+  let best = 4;
+  for (const word of message.slice(0, 4000).toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []) {
+    const level = BY_WORD.get(word);
+    if (level) best = Math.min(best, LEVELS.indexOf(level));
+  }
+  return LEVELS[best];
+}
+
+// The object in a line that is JSON, or null.
+export function fieldsOf(message) {
+  if (message[0] !== "{" || message.length > 65536) return null;
+  try {
+    const found = JSON.parse(message);
+    return found && typeof found === "object" && !Array.isArray(found) ? found : null;
+  } catch { return null; }
+}

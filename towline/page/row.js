@@ -1,0 +1,81 @@
+// One line, folded (one row) and unfolded (its fields as a tree, and what can be done with it).
+import { painted, plain, visible } from "./ansi.js";
+import { count, h, hue } from "./dom.js";
+import { fieldsOf, levelOf } from "./levels.js";
+import { clock, day } from "./times.js";
+
+const MOST_SHOWN = 2000;
+
+export const serviceOf = (line) => line.service?.name || line.container?.name || "?";
+
+export function prepared(line) {
+  line.$fields = fieldsOf(line.message);
+  line.$level = levelOf(line.message, line.$fields);
+  return line;
+}
+
+export function row(line, state, actions) {
+  const service = serviceOf(line), level = line.$level;
+  const node = h("div", { class: `row l-${level}${line.stream === "stderr" ? " stderr" : ""}`, role: "listitem", tabindex: "-1" },
+    h("time", { datetime: line["@timestamp"], title: `${day(line["@timestamp"])} ${line["@timestamp"]}` }, clock(line["@timestamp"])),
+    h("span", { class: `who hue${hue(service)}`, title: visible(`${line.container?.name ?? ""} on ${line.host?.name ?? "?"}`) }, visible(service)),
+    h("span", { class: "sev", title: level === "none" ? null : level }, level === "none" ? "" : level),
+    h("span", { class: "text" }, ...summary(line, state.marks)));
+  node.$line = line;
+  node.addEventListener("click", (event) => {
+    if (!event.target.closest(".detail") && !String(getSelection())) actions.toggle(node);
+  });
+  return node;
+}
+
+function summary(line, marks) {
+  if (line.event?.kind === "gap" || line.event?.action === "gap") return [h("em", {}, plain(line.message))];
+  if (line.$fields) return folded(line.$fields, marks);
+  const cut = line.message.length > MOST_SHOWN;
+  return [...painted(cut ? line.message.slice(0, MOST_SHOWN) : line.message, marks), ...more(line, cut)];
+}
+
+const more = (line, cut) => cut || line.clipped ? [h("span", { class: "more" }, ` … ${count(line.clipped ?? line.message.length)} characters`)] : [];
+
+const HIDDEN = new Set(["time", "ts", "timestamp", "@timestamp", "level", "severity", "lvl", "msg", "message"]);
+function folded(fields, marks) {
+  const nodes = [], text = fields.msg ?? fields.message;
+  if (text !== undefined) nodes.push(...painted(String(text).slice(0, MOST_SHOWN), marks));
+  for (const [name, value] of Object.entries(fields).slice(0, 16)) {
+    if (HIDDEN.has(name)) continue;
+    const said = typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+    nodes.push(" ", h("span", { class: "key" }, `${visible(name.slice(0, 60))}=`), h("span", { class: "value" }, ...painted(said.slice(0, 200), marks)));
+  }
+  return nodes.length ? nodes : ["{}"];
+}
+
+// What an unfolded line shows below itself.
+export function detail(line, actions) {
+  const { $fields, $level, message, clipped, ...rest } = line;
+  const id = line.container?.id, sequence = line.event?.sequence;
+  const whole = new URLSearchParams({ container: id ?? "", q: `event.sequence:${sequence}`, format: "text" });
+  return h("div", { class: "detail" },
+    h("div", { class: "do" },
+      h("button", { type: "button", onclick: () => actions.context(line) }, "Lines around it"),
+      h("button", { type: "button", onclick: () => actions.link(line) }, "Copy link"),
+      h("button", { type: "button", onclick: () => actions.copy(message, "The line is copied") }, "Copy line"),
+      clipped ? h("a", { class: "button", href: `/api/download?${whole}`, download: "line.txt" }, `Download all ${count(clipped)} characters`) : null),
+    h("pre", { class: "whole" }, ...painted(message.slice(0, 8192))),
+    $fields ? h("div", { class: "tree", "aria-label": "Fields in the line" }, tree($fields, (name, value) => actions.phrase(String(value)))) : null,
+    h("div", { class: "tree", "aria-label": "Fields of the line" }, tree(rest, (name, value) => actions.field(name, String(value)))));
+}
+
+function tree(fields, choose, path = "", depth = 0) {
+  return h("dl", {}, ...Object.entries(fields).slice(0, 500).flatMap(([name, value]) => {
+    const place = path ? `${path}.${name}` : name;
+    if (value && typeof value === "object") {
+      if (depth > 12) return [h("dt", {}, visible(name)), h("dd", {}, "…")];
+      const inner = Object.keys(value).length;
+      return [h("details", { open: depth < 1 && inner <= 8 },
+        h("summary", {}, visible(name), h("small", {}, ` ${inner}`)), tree(value, choose, place, depth + 1))];
+    }
+    const said = visible(String(value));
+    return [h("div", {}, h("dt", {}, visible(name)),
+      h("dd", {}, h("button", { type: "button", title: "Search for this value", onclick: () => choose(place, value) }, said.slice(0, 500))))];
+  }));
+}

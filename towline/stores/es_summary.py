@@ -1,0 +1,61 @@
+"""Counting the lines of an Elasticsearch store, on the server."""
+
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from towline.levels import LEVELS, UNKNOWN, more_severe
+from towline.query import Query
+from towline.stores.es_address import Address
+from towline.stores.es_ask import ask
+from towline.stores.es_query import Clause, Translation
+from towline.stores.summary import Histogram, Known, known
+from towline.times import format_time
+
+_OTHER = "_other_"
+_ORIGIN = ["container.id", "container.name", "container.labels", "host.name", "service.name"]
+MOST = 10_000
+
+
+def histogram(client: Elasticsearch, address: Address, translation: Translation, query: Query, step: int) -> Histogram:
+    time = {"field": "@timestamp", "fixed_interval": f"{step}ms", "min_doc_count": 1}
+    levels = {"filters": {"other_bucket_key": _OTHER, "filters": {level: _level(level) for level in LEVELS}}}
+    body = {"size": 0, "query": translation.query(query),
+            "aggs": {"time": {"date_histogram": time, "aggs": {"level": levels}}}}  # fmt: skip
+    answer = ask(client, address, address.layout.stream, body | translation.extra)
+    found = Histogram()
+    for row in answer.get("aggregations", {}).get("time", {}).get("buckets", ()):
+        for level, part in row["level"]["buckets"].items():
+            if part["doc_count"]:
+                found.add(int(row["key"]), UNKNOWN if level == _OTHER else level, part["doc_count"])
+    return found
+
+
+def _level(level: str) -> Clause:
+    excluded = more_severe(level)
+    clause: dict[str, Any] = {"filter": [{"terms": {"message": list(LEVELS[level])}}]}
+    if excluded:
+        clause["must_not"] = [{"terms": {"message": list(excluded)}}]
+    return {"bool": clause}
+
+
+def containers(client: Elasticsearch, address: Address, limit: int) -> tuple[list[Known], int]:
+    nanos = {"sort": [{"@timestamp": {"order": "desc"}}], "size": 1, "_source": _ORIGIN}
+    aggs = {
+        "containers": {
+            "terms": {"field": "container.id", "size": min(limit or MOST, MOST), "order": {"last": "desc"}},
+            "aggs": {"last": {"max": {"field": "@timestamp"}}, "first": {"min": {"field": "@timestamp"}},
+                     "origin": {"top_hits": nanos}},
+        },
+        "all": {"cardinality": {"field": "container.id", "precision_threshold": 40_000}},
+    }  # fmt: skip
+    found = ask(client, address, address.layout.stream, {"size": 0, "aggs": aggs}).get("aggregations", {})
+    rows = found.get("containers", {}).get("buckets", ())
+    total = int(found.get("all", {}).get("value", 0))
+    return [_known(row) for row in rows], max(total, len(rows))
+
+
+def _known(row: Any) -> Known:
+    origin = row["origin"]["hits"]["hits"][0]["_source"]
+    first, last = (format_time(int(row[edge]["value"]) * 1_000_000) for edge in ("first", "last"))
+    return known(origin, row["doc_count"], first, last)
