@@ -132,7 +132,7 @@ def page(places: Sequence[tuple[str, str, int, int, int, int]]) -> JSON:
                        "embeddableConfig": {"enhancements": {}}})  # fmt: skip
         references.append(refers(kind, key, f"{name}:panel_{name}"))
     return saved("dashboard", "towline-dashboard", {
-        "title": "Towline / Logs", "description": "Lines over time by service, stream and node; refused ones; the newest.",
+        "title": "Towline / Logs", "description": "Lines by service, stream and node; refused ones; the newest.",
         "panelsJSON": _text(panels), "optionsJSON": _text({"useMargins": True, "syncColors": True, "syncCursor": True,
                                                            "syncTooltips": False, "hidePanelTitles": False}),
         "timeRestore": True, "timeFrom": "now-1h", "timeTo": "now", "refreshInterval": {"pause": False, "value": 30000},

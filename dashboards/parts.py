@@ -53,6 +53,13 @@ def seen(text: str) -> str:
     return text.replace("{", f"{{{SEEN},").replace(",}", "}")
 
 
+def grown(metric: str) -> str:
+    """How much counters grew in the time shown, those included that began to exist in it: increase() can't see from
+    where those come."""
+    now, then = f"{metric}{{}}", f"{metric}{{}} offset $__range"
+    return f"((sum(increase({now}[$__range]) and {then}) or vector(0)) + (sum({now} unless {then}) or vector(0)))"
+
+
 def stat(
     title: str,
     description: str,

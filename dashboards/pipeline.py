@@ -1,7 +1,7 @@
 """The log pipeline: does every line arrive, how late, and where does it wait?"""
 
 from dashboards import links
-from dashboards.parts import Dashboard, Row, lines, looking_like, stat, variables
+from dashboards.parts import Dashboard, Row, grown, lines, looking_like, stat, variables
 
 UID = "towline-pipeline"
 BY_SERVICE = links.lines_of_service()
@@ -27,14 +27,13 @@ STATE = (
     stat(
         "Lost",
         "Lines dropped and stretches of logs that were gone before they could be read, in the time shown.",
-        "(sum(increase(towline_lines_dropped_total{}[$__range])) or vector(0)) + "
-        "(sum(increase(towline_gaps_total{}[$__range])) or vector(0))",
+        f"{grown('towline_lines_dropped_total')} + {grown('towline_gaps_total')}",
         worse=1,
     ),
     stat(
         "Dead letters",
         "Lines that the store refused for good, in the time shown: towline dead-letters list.",
-        "sum(increase(towline_lines_dead_lettered_total{}[$__range])) or vector(0)",
+        grown("towline_lines_dead_lettered_total"),
         bad=1,
     ),
     stat(
