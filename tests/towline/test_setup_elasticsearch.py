@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 from towline.cli import cli
+from towline.query import Query
 from towline.stores.elasticsearch import ElasticsearchStore
 from towline.stores.es_template import CUSTOM
 
@@ -152,6 +153,18 @@ def test_what_the_user_says_in_the_custom_template_wins(namespace: Namespace) ->
     assert simulated["settings"]["index"]["number_of_shards"] == "1"
     assert simulated["mappings"]["properties"]["trace"] == {"type": "keyword"}
     assert simulated["mappings"]["properties"]["@timestamp"] == {"type": "date_nanos"}
+
+
+def test_reading_before_anything_is_set_up_or_written_finds_nothing(namespace: Namespace) -> None:
+    for _ in range(2):
+        done = CliRunner().invoke(cli, ["search", "--store", namespace.url])
+        assert done.output == ""
+        store = ElasticsearchStore(namespace.url, environ={}, read_only=True)
+        assert list(store.search(Query(limit=0))) == []
+        assert store.follow(store.follow(None, Query())[1], Query())[0] == []
+        assert (list(store.identities("c" * 64, None, None)), store.totals(), store.dead_letters()) == ([], {}, [])
+        store.close()
+        setup(namespace.url)
 
 
 def test_a_size_has_no_effect_and_that_is_said(namespace: Namespace) -> None:

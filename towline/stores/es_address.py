@@ -3,6 +3,29 @@
     https://user:password@es1:9200,es2:9200/prefix?shards=2&replicas=1&refresh=5s
 
 Secrets may rather come from the environment or files: TOWLINE_STORE_PASSWORD, _API_KEY, _BEARER, each also with _FILE.
+
+Roles that are enough, found by experiment on a server 8.19 with security, as `roles.yml` has them; `setup` is for
+`towline setup`, `index` for `towline index` and replaying dead letters, `read` for `search`, `tail` and `audit`:
+
+    setup:
+      cluster: [monitor, manage_index_templates]
+      indices:
+        - names: ['logs-docker-*', 'logs-towline.deadletter-*']
+          privileges: [manage_data_stream_lifecycle]
+    index:
+      cluster: [monitor]
+      indices:
+        - names: ['logs-docker-*', 'logs-towline.deadletter-*']
+          privileges: [create_doc, delete, read, view_index_metadata, auto_configure]
+    read:
+      cluster: [monitor]
+      indices:
+        - names: ['logs-docker-*', 'logs-towline.deadletter-*']
+          privileges: [read, view_index_metadata, monitor]
+
+`monitor` of the cluster asks for the server's version, that of the index where `tail` stands; `delete` takes back what
+a rollover has doubled; `auto_configure` lets the first write make the data stream. An indexer without `setup` before it
+needs that role as well.
 """
 
 import re

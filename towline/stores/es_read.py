@@ -89,7 +89,7 @@ class Reader:
 
     def _cuts_words(self) -> bool:
         """Whether all backing indices cut messages into words as we do."""
-        answer = self._client.indices.get_field_mapping(
+        answer = self._client.options(ignore_status=404).indices.get_field_mapping(
             fields="message", index=self._stream, ignore_unavailable=True, allow_no_indices=True,
             filter_path="*.mappings.message.mapping").body  # fmt: skip
         found = [row["mappings"]["message"]["mapping"]["message"].get("analyzer") for row in answer.values()]
