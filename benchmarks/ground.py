@@ -28,10 +28,10 @@ class Sizes:
     backlog: int = 1_000_000
     live: int = 400_000
     stored: int = 200_000
-    rounds: int = 3
+    rounds: int = 2
     speakers: int = 100
     quiet: int = 500
-    idle: float = 20
+    idle: float = 15
     latency: float = 20
     embedded: int = 10_000_000
     growth: int = 200_000
