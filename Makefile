@@ -36,7 +36,7 @@ pipeline: servers ## ship and index over RabbitMQ and Elasticsearch, with faults
 	@scripts/test.sh pipeline
 
 system: servers ## only the black-box tests, without the pipeline's
-	@scripts/test.sh -m 'not soak' tests/system --ignore tests/system/test_pipeline.py
+	@scripts/test.sh -m 'not soak' tests/system --ignore-glob 'tests/system/test_*pipeline.py'
 
 bench: servers ## measure everything: a table, benchmarks/results.json, benchmarks/figures.svg (BENCH='idle latency', --quick)
 	@$(PY) scripts/demo.py image
