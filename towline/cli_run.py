@@ -119,16 +119,21 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
             queue=_broker("index", queue),
             store=url,
             listen=values["listen"],
-            retention=Retention(age=values["keep_age"], size=values["keep_size"]),
+            retention=Retention(age=values["keep_age"], size=values["keep_size"], default=not _given(KEEP_AGE)),
             memory=values["memory"],
         )
     )
 
 
+def _given(setting: config.Setting) -> bool:
+    """Whether somebody has said it, as an option or in the environment."""
+    source = click.get_current_context().get_parameter_source(setting.parameter)
+    return source is not ParameterSource.DEFAULT
+
+
 def _say_unused(url: str) -> None:
     """Settings that were given, and have no effect on this store."""
-    source = click.get_current_context().get_parameter_source(KEEP_SIZE.parameter)
-    if urlsplit(url).scheme != "sqlite" and source is not ParameterSource.DEFAULT:
+    if urlsplit(url).scheme != "sqlite" and _given(KEEP_SIZE):
         log.warning("--%s has no effect on Elasticsearch, which forgets by age alone", KEEP_SIZE.name)
 
 
@@ -152,8 +157,9 @@ def setup(store: str | None, data: Path | None, **values: Any) -> None:
     towline setup --store sqlite:///srv/towline/store
     towline setup --store https://elastic@elasticsearch:9200 --keep-age 30d
 
-    On Elasticsearch these are the index templates `towline-…`, and the retention, also of data streams that are there.
-    Put settings of your own into the component template `logs-docker@custom`: it stays as it is.
+    On Elasticsearch these are the index templates `towline-…`, and where --keep-age is given the retention, also of
+    data streams that are there; else that stays as it is. Put settings of your own into the component template
+    `logs-docker@custom`: it stays as it is, and wins.
     """
     logs.configure(values["log_level"])
     from towline.stores import Retention, open_store
@@ -162,7 +168,8 @@ def setup(store: str | None, data: Path | None, **values: Any) -> None:
     if url == store_url(data):
         make_folder(data or config.default_data(), "--data")
     _say_unused(url)
-    open_store(url, retention=Retention(age=values["keep_age"], size=values["keep_size"])).close()
+    retention = Retention(age=values["keep_age"], size=values["keep_size"], default=not _given(KEEP_AGE))
+    open_store(url, retention=retention).close()
     click.echo(f"store ready: {config.masked(STORE, url)}")
 
 

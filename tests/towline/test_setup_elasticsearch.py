@@ -110,7 +110,11 @@ def test_a_data_stream_keeps_its_lines_and_its_indices(namespace: Namespace) -> 
 def test_a_template_that_somebody_changed_is_renewed(namespace: Namespace) -> None:
     setup(namespace.url)
     ours = namespace.index_template()
-    namespace.ask("PUT", namespace.template, {**ours, "priority": 300, "template": {}})
+    namespace.ask(
+        "PUT",
+        namespace.template,
+        {**ours, "priority": 300, "template": {"lifecycle": ours["template"]["lifecycle"], "aliases": {"mine": {}}}},
+    )
     assert namespace.index_template() != ours
     setup(namespace.url)
     assert namespace.index_template() == ours
@@ -122,6 +126,18 @@ def test_a_template_of_a_newer_version_stays(namespace: Namespace) -> None:
     namespace.ask("PUT", namespace.template, newer)
     assert "is of a newer version: left as it is" in setup(namespace.url)
     assert namespace.index_template() == newer
+
+
+def test_a_retention_stays_until_another_is_asked_for(namespace: Namespace) -> None:
+    def kept() -> str:
+        return str(namespace.index_template()["template"]["lifecycle"].get("data_retention"))
+
+    told = [setup(namespace.url) and kept()]
+    for options in (("--keep-age", "30d"), (), ("--keep-age", "0"), (), ("--keep-age", "2d")):
+        setup(namespace.url, *options)
+        told.append(kept())
+    days = [f"{day * 86400}s" for day in (14, 30, 2)]
+    assert told == [days[0], days[1], days[1], "None", "None", days[2]]
 
 
 def test_templates_of_others_stay(namespace: Namespace) -> None:
@@ -148,7 +164,7 @@ def test_what_the_user_says_in_the_custom_template_wins(namespace: Namespace) ->
         assert namespace.ask("GET", f"_component_template/{CUSTOM}")["component_templates"][0]["component_template"][
             "template"]["mappings"] == custom["mappings"]  # fmt: skip
     finally:
-        namespace.ask("PUT", f"_component_template/{CUSTOM}", {"template": {}})  # in use by others: it can't be removed
+        namespace.ask("DELETE", f"_component_template/{CUSTOM}")
     assert simulated["settings"]["index"]["codec"] == "default", "Towline's own would be best_compression"
     assert simulated["settings"]["index"]["number_of_shards"] == "1"
     assert simulated["mappings"]["properties"]["trace"] == {"type": "keyword"}
@@ -213,6 +229,7 @@ class Lifecycles:
 @pytest.mark.parametrize(
     ("age", "sent", "status", "told"),
     [
+        ("", None, 200, "store ready"),
         ("3d", {"data_retention": "259200s"}, 200, "data stream logs-docker-default keeps lines 259200s"),
         ("0", {}, 200, "data stream logs-docker-default keeps lines for ever"),
         ("3d", {"data_retention": "259200s"}, 403, "stays as it is: this account may not change it"),
@@ -220,13 +237,14 @@ class Lifecycles:
     ],
 )
 def test_a_new_retention_reaches_the_data_streams_that_are_there(
-    age: str, sent: dict[str, str], status: int, told: str
+    age: str, sent: dict[str, str] | None, status: int, told: str
 ) -> None:
     server = Lifecycles(status)
     try:
-        said = setup(server.url, "--keep-age", age)
+        said = setup(server.url, *(("--keep-age", age) if age else ()))
     finally:
         server.close()
     streams = ("logs-docker-default", "logs-towline.deadletter-default")
-    assert server.bodies == {f"PUT /_data_stream/{stream}/_lifecycle": sent for stream in streams}
+    expected = {f"PUT /_data_stream/{stream}/_lifecycle": sent for stream in streams}
+    assert server.bodies == (expected if age else {})
     assert told in said

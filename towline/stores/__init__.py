@@ -94,10 +94,14 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Retention:
-    """What may be forgotten: lines older than `age` seconds, the oldest beyond `size` bytes on disk. 0: no bound."""
+    """What may be forgotten: lines older than `age` seconds, the oldest beyond `size` bytes on disk. 0: no bound.
+
+    `default`: nobody has asked for it; a store that remembers what it was told goes by that.
+    """
 
     age: float = 0
     size: int = 0
+    default: bool = False
 
 
 def open_store(url: str, *, retention: Retention | None = Retention(), read_only: bool = False) -> Store:

@@ -113,7 +113,7 @@ def component(settings: dict[str, Any], mapping: dict[str, Any]) -> dict[str, An
     return {"version": VERSION, "template": {"settings": settings, "mappings": mapping}, "_meta": _META}
 
 
-def template(pattern: str, parts: Sequence[str], retention: Retention, failure_store: bool) -> dict[str, Any]:
+def template(pattern: str, parts: Sequence[str], lifecycle: JsonObject, failure_store: bool) -> JsonObject:
     """The body of an index template of ours; of its component templates the later ones win, and the last may lack."""
     return {
         "index_patterns": [pattern],
@@ -123,7 +123,7 @@ def template(pattern: str, parts: Sequence[str], retention: Retention, failure_s
         "composed_of": list(parts),
         "ignore_missing_component_templates": [CUSTOM],
         "template": {
-            "lifecycle": _lifecycle(retention),
+            "lifecycle": lifecycle,
             "data_stream_options": {"failure_store": {"enabled": failure_store}},
         },
         "_meta": _META,
@@ -133,15 +133,16 @@ def template(pattern: str, parts: Sequence[str], retention: Retention, failure_s
 def install(client: Elasticsearch, address: Address, retention: Retention | None) -> None:
     """Put both templates in place, unless newer ones are there, and the retention on data streams that are there.
 
-    `retention` None: what is there stays as it is. Nothing else is touched, and no data is.
-    Raises StoreUnavailable where that is refused; an account that may not change what is there already is only told so.
+    `retention` None: what is there stays as it is; one that is only the default: what is there keeps its own. Nothing
+    else is touched, and no data is. Raises StoreUnavailable where that is refused; an account that may not change what
+    is there already is only told so.
     """
     layout = address.layout
     with translated(address.shown):
         if retention is None and _installed(client, f"towline-{layout.stream}") is not None:
             return
         _templates(client, layout, retention or Retention())
-        if retention is not None:
+        if retention is not None and not retention.default:
             for stream in (layout.stream, layout.dead_letters):
                 _retain(client, stream, retention)
 
@@ -156,6 +157,12 @@ def _templates(client: Elasticsearch, layout: Layout, retention: Retention) -> N
 
 def _lifecycle(retention: Retention) -> dict[str, Any]:
     return {"data_retention": f"{max(1, round(retention.age))}s"} if retention.age else {}
+
+
+def _kept(before: JsonObject) -> JsonObject:
+    """The lifecycle of a template that is there."""
+    lifecycle = before.get("template", {}).get("lifecycle", {})
+    return {name: value for name, value in lifecycle.items() if name == "data_retention"}
 
 
 def _retain(client: Elasticsearch, stream: str, retention: Retention) -> None:
@@ -185,7 +192,8 @@ def _put(client: Elasticsearch, stream: str, ways: Sequence[Way], retention: Ret
     if before is not None and int(before.get("version") or 0) > VERSION:
         log.info("index template %s is of a newer version: left as it is", name)
         return
-    body = template(stream, [f"{name}@base", CUSTOM], retention, failure_store)
+    lifecycle = _kept(before) if before is not None and retention.default else _lifecycle(retention)
+    body = template(stream, [f"{name}@base", CUSTOM], lifecycle, failure_store)
     for way in ways:
         try:
             _put_parts(client, name, component(*way), body)
