@@ -3,7 +3,7 @@
 `/api/metrics` answers, oldest first and `null` where nothing is known:
 
     {"interval": 15, "times": [seconds since 1970, …],
-     "groups": [{"key": "web", "name": "web", "service": "web", "stack": "shop", "state": "running",
+     "groups": [{"key": "web", "name": "web", "service": "web", "stack": "shop", "state": "running", "health": "", "restarts": 0,
                  "series": {"cpu": [cores, …], "memory": [bytes, …], "receive": [bytes/s, …], "transmit": […],
                             "read": […], "write": […]},
                  "changes": [{"time": …, "container": "web.1", "state": "exited"}, …]}, …]}
@@ -41,7 +41,8 @@ RATES = {
     "container_fs_writes_bytes_total": "write",
 }
 LEVELS = {"container_memory_working_set_bytes": "memory"}
-STATE = "container_state"
+STATE, HEALTH, RESTARTS = "container_state", "container_health_status", "container_restarts_total"
+_ABOUT = frozenset({STATE, HEALTH, RESTARTS})
 SERIES = ("cpu", "memory", "receive", "transmit", "read", "write")
 PARAMETERS = frozenset({"by", "service", "container", "since", "until"})
 
@@ -59,6 +60,8 @@ class Track:
     )
     totals: dict[str, float] = field(default_factory=dict)
     state: str = ""
+    health: str = ""
+    restarts: int = 0
     changes: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=50))
     seen: int = 0
 
@@ -92,7 +95,7 @@ class History:
 
     def take(self) -> None:
         """One point, now."""
-        found = [each for each in self._families() if each.name in RATES or each.name in LEVELS or each.name == STATE]
+        found = [each for each in self._families() if each.name in RATES or each.name in LEVELS or each.name in _ABOUT]
         rows = [(each.name, list(_samples(each))) for each in found]
         with self._lock:
             self._add(self._clock(), rows)
@@ -128,6 +131,10 @@ class History:
                 if value and track.state != labels.get("state", ""):
                     track.state = labels.get("state", "")
                     track.changes.append((now, track.state))
+            elif name == HEALTH:
+                track.health = labels.get("status", "") if value else track.health
+            elif name == RESTARTS:
+                track.restarts = int(value)
             elif name in LEVELS:
                 track.series[LEVELS[name]][place] = value
             else:
@@ -211,6 +218,8 @@ def _group(key: str, by: str, tracks: list[Track], places: list[int]) -> dict[st
         "stack": labels.get("stack", ""),
         "containers": len(tracks),
         "state": tracks[0].state if by == "container" else "",
+        "health": tracks[0].health if by == "container" else "",
+        "restarts": sum(track.restarts for track in tracks),
         "series": {name: [_sum(tracks, name, place) for place in places] for name in SERIES},
         "changes": [{"time": round(moment, 3), "container": name, "state": state} for moment, name, state in changes],
     }

@@ -55,7 +55,8 @@ def handlers(store: Store, tails: Tails) -> dict[str, Handler]:
     def search(request: Request) -> Response:
         begin = time.perf_counter()
         query = asked(request.args, (*FILTERS, *RANGE), ("clip",))
-        hits, cut = _bounded(clipped(each, number(request.args, "clip", 0, MOST_BYTES)) for each in store.search(query))
+        clip = number(request.args, "clip", 0, MOST_BYTES)
+        hits, cut = _bounded(clipped(each, clip) for each in store.search(query))
         took = round((time.perf_counter() - begin) * 1000, 1)
         tail = b',"cut":true' if cut else b""
         body = b'{"hits":[' + b",".join(hits) + b'],"took_ms":' + orjson.dumps(took) + tail + b"}\n"

@@ -51,7 +51,8 @@ function trouble(text = "") {
 function status() {
   const live = isLive(state) && tail;
   document.body.classList.toggle("following", Boolean(live && list.following));
-  $("status").textContent = `${live ? list.following ? "Following" : "Paused: scroll down to follow" : isLive(state) ? "Stopped" : "History"} · ${list.size} lines loaded`;
+  const standing = !$("trouble").hidden && !list.lines.length;
+  $("status").textContent = standing ? "" : `${live ? list.following ? "Following" : "Paused: scroll down to follow" : isLive(state) ? "Stopped" : "History"} · ${list.size} lines loaded`;
   $("empty").hidden = list.lines.length > 0 || Boolean(busy.first);
   $("edge").textContent = !list.lines.length || more.older ? "" : "No earlier lines in this range";
   if (!list.lines.length) fill($("empty"), ...nothing());
@@ -59,11 +60,13 @@ function status() {
 
 function nothing() {
   const range = state.until ? "between these times" : `in the last ${state.since}`;
-  if (!$("trouble").hidden) return [];
-  if (isFiltered(state)) return [h("p", {}, `No line matches ${range}.`), h("button", { type: "button", onclick: () => go({ q: "", service: [], container: [], node: [], stream: [], level: [], at: "" }) }, "Clear the filters"), wider()];
+  if (!$("trouble").hidden) return [h("p", {}, "Nothing to show: see the message above."), isFiltered(state) ? h("button", { type: "button", onclick: clear }, "Clear the filters") : null];
+  if (isFiltered(state)) return [h("p", {}, `No line matches ${range}.`), h("button", { type: "button", onclick: clear }, "Clear the filters"), wider()];
   return [h("p", {}, `No line was written ${range}.`), wider(), h("p", {}, isLive(state) ? "What containers write appears here at once." : "")];
 }
 
+const clear = () => go({ q: "", service: [], container: [], node: [], stream: [], level: [], at: "", ...(badRange() ? { since: "15m", until: "" } : {}) });
+const badRange = () => !$("trouble").hidden;
 const wider = () => h("button", { type: "button", onclick: () => go({ since: "30d", until: "", at: "" }) }, "Look at 30 days");
 
 function load() {
@@ -170,9 +173,7 @@ async function page(direction) {
       const range = direction === "older" ? { since: state.at ? "" : state.since, until: after(edge["@timestamp"]), limit }
         : { since: edge["@timestamp"], until: state.until, order: "asc", limit };
       ({ hits, cut } = await ask("/api/search", searching(filters(state), range), signal));
-      const top = $("scroller").scrollHeight - $("scroller").scrollTop;
       fresh = list.add(hits);
-      if (direction === "older" && fresh) $("scroller").scrollTop = $("scroller").scrollHeight - top;
       if (hits.length < limit && !cut) break;
       limit *= 4;
     }

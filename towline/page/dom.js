@@ -23,11 +23,16 @@ export function fill(node, ...children) {
   node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-// A number from 0 to 11 that stays the same for a name: its colour.
+// A number from 0 to 11 for a name, its colour: the one that the name asks for, or the next that nobody has yet.
+const hues = new Map();
 export function hue(name) {
-  let code = 7;
-  for (let at = 0; at < name.length; at++) code = (code * 31 + name.charCodeAt(at)) >>> 0;
-  return code % 12;
+  if (hues.has(name)) return hues.get(name);
+  let code = 2166136261;
+  for (let at = 0; at < name.length; at++) code = Math.imul(code ^ name.charCodeAt(at), 16777619) >>> 0;
+  const taken = new Set(hues.values()), wish = (code >>> 8) % 12;
+  const free = Array.from({ length: 12 }, (_, step) => (wish + step * 5) % 12).find((each) => !taken.has(each)) ?? wish;
+  if (hues.size < 5000) hues.set(name, free);
+  return free;
 }
 
 export const count = (number) => Math.round(number).toLocaleString("en");

@@ -11,7 +11,7 @@ export class Histogram {
     Object.assign(this, { place, choose, hover, data: null, from: null });
     this.picture = svg("svg", { preserveAspectRatio: "none", role: "img" });
     this.selection = h("div", { class: "brush" });
-    this.line = h("div", { class: "moment" });
+    this.line = h("div", { class: "moment", hidden: true });
     this.told = h("output", { class: "told" });
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
     this.frame = h("div", { class: "frame" }, this.picture, this.selection, this.line);

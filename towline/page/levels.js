@@ -6,16 +6,18 @@ const WORDS = {
 export const LEVELS = [...Object.keys(WORDS), "none"];
 const BY_WORD = new Map(Object.entries(WORDS).flatMap(([level, words]) => words.map((word) => [word, level])));
 const NUMBERS = { 10: "debug", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "error" };
+const COLOUR = /\x1b\[[0-9;:]*m/g;
 const FIELD = /\b(?:level|lvl|severity)=["']?(\w+)/i;
 
 const named = (text) => BY_WORD.get(String(text).toLowerCase()) ?? NUMBERS[text];
 
-export function levelOf(message, fields) {
+export function levelOf(coloured, fields) {
+  const message = coloured.slice(0, 4000).replace(COLOUR, "");
   const own = fields && (fields.level ?? fields.severity ?? fields.lvl ?? fields["log.level"] ?? fields.log?.level);
   const told = own !== undefined && own !== null ? named(own) : named(FIELD.exec(message)?.[1]);
   if (told) return told;
   let best = 4;
-  for (const word of message.slice(0, 4000).toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []) {
+  for (const word of message.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []) {
     const level = BY_WORD.get(word);
     if (level) best = Math.min(best, LEVELS.indexOf(level));
   }

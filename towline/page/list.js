@@ -19,7 +19,9 @@ export class List {
     Object.assign(this, { scroller, rows, actions, marks: [] });
     this.own = { ...actions, toggle: (node) => this.toggle(node) };
     this.clear();
+    this.top = 0;
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    new ResizeObserver(() => { if (this.following) scroller.scrollTop = scroller.scrollHeight; }).observe(scroller);
   }
 
   clear() {
@@ -43,7 +45,7 @@ export class List {
       prepared(line);
       if (place === this.lines.length) { this.lines.push(line); tail.push(line); continue; }
       this.lines.splice(place, 0, line);
-      if (place < this.start || (place === this.start && this.start > 0)) { this.start++; this.end++; }
+      if (place <= this.start) { this.start++; this.end++; }
       else if (place < this.end) { this.end++; this.insert(line, place - this.start); }
     }
     if (follow) this.showEnd(tail);
@@ -53,6 +55,9 @@ export class List {
       this.actions.pending(this.pending);
     }
     this.bound();
+    const few = this.end - this.start + STEP <= MOST_ROWS;
+    if (fresh && this.start > 0 && few && this.scroller.scrollTop < NEAR) this.up();
+    if (this.following && this.atEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
     return fresh;
   }
 
@@ -108,8 +113,10 @@ export class List {
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const below = scrollHeight - scrollTop - clientHeight;
-    const bottom = below < 24 && this.atEnd;
-    if (bottom !== this.following) {
+    // Only scrolling up pauses: what is below grows by itself when lines come or the page is rearranged.
+    const bottom = below < 24 && this.atEnd, up = scrollTop < this.top - 1;
+    this.top = scrollTop;
+    if (bottom !== this.following && (bottom || up)) {
       this.following = bottom;
       if (bottom) { this.pending = 0; this.actions.pending(0); }
       this.actions.follow(bottom);

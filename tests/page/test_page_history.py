@@ -1,0 +1,214 @@
+"""Searching what was written, in a real browser: filters, ranges, both directions, links, downloads."""
+
+import json
+import urllib.request
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from page_screen import Lines, Screen, Served
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+
+def test_the_search_box_speaks_the_query_language_and_marks_what_it_found(screen: Screen, lines: Lines) -> None:
+    lines(["connection reset by peer", "connection refused", "all quiet"], ago=5)
+    screen.open()
+    screen.until(lambda: len(screen.texts()) == 3)
+    ActionChains(screen.driver).send_keys("/").perform()
+    ActionChains(screen.driver).send_keys('"connection reset" OR quiet' + Keys.ENTER).perform()
+    screen.until(lambda: screen.texts() == ["connection reset by peer", "all quiet"])
+    assert screen.texts(".row mark") == ["connection reset", "quiet"]
+    screen.search("connection -refused")
+    screen.until(lambda: screen.texts() == ["connection reset by peer"])
+
+
+def test_filters_by_level_and_stream_are_clicked_and_taken_away(screen: Screen, lines: Lines) -> None:
+    lines(["ERROR one", "warn two", "three"], ago=5)
+    lines(["error four"], stream="stderr", ago=4)
+    screen.open()
+    screen.until(lambda: len(screen.texts()) == 4)
+    screen.button("error").click()
+    screen.until(lambda: screen.texts() == ["ERROR one", "error four"])
+    screen.button("stderr").click()
+    screen.until(lambda: screen.texts() == ["error four"])
+    screen.button("stream: stderr").click()
+    screen.until(lambda: len(screen.texts()) == 2)
+    screen.button("error").click()
+    screen.until(lambda: len(screen.texts()) == 4)
+
+
+def test_the_histogram_counts_by_level_and_a_drawn_range_is_what_is_shown(screen: Screen, lines: Lines) -> None:
+    lines([f"error old {number}" for number in range(30)], ago=700)
+    lines([f"new {number}" for number in range(20)], ago=60)
+    screen.open()
+    screen.until(lambda: "50 lines" in screen.find("#histogram .told").text)
+    assert screen.js("return document.querySelectorAll('#histogram .b-error').length") == 1
+    frame = screen.find("#histogram .frame")
+    half = frame.size["width"] // 2
+    ActionChains(screen.driver).move_to_element_with_offset(frame, -half + 5, 0).click_and_hold().move_by_offset(
+        half - 20, 0
+    ).release().perform()
+    screen.until(lambda: len(screen.texts()) == 30)
+    assert all("old" in text for text in screen.texts())
+    given = parse_qs(urlsplit(screen.driver.current_url).query)
+    assert {"since", "until"} <= set(given)
+    screen.driver.back()
+    screen.until(lambda: len(screen.texts()) == 50)
+
+
+def test_scrolling_up_loads_all_earlier_lines_each_once(screen: Screen, lines: Lines) -> None:
+    lines([f"n {number}" for number in range(1500)], ago=30)
+    screen.open("?since=1h&until=0s")
+    screen.until(lambda: screen.texts() and screen.texts()[-1] == "n 1499")
+    seen: set[str] = set()
+
+    def up() -> bool:
+        screen.js("document.getElementById('scroller').scrollTop = 0")
+        shown = screen.texts()
+        seen.update(shown)
+        numbers = [int(text[2:]) for text in shown]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert len(shown) <= 400
+        return shown[0] == "n 0"
+
+    screen.until(up)
+    assert len(seen) == 1500
+    screen.until(lambda: "No earlier lines" in screen.find("#edge").text)
+
+    def down() -> bool:
+        screen.js("document.getElementById('scroller').scrollTop = 1e9")
+        return screen.texts()[-1] == "n 1499"
+
+    screen.until(down)
+
+
+def test_lines_of_the_very_same_moment_are_all_loaded(screen: Screen, lines: Lines) -> None:
+    lines([f"same {number}" for number in range(700)], ago=30, step=0)
+    screen.open("?since=1h&until=0s")
+
+    def up() -> bool:
+        screen.js("document.getElementById('scroller').scrollTop = 0")
+        return "700 lines loaded" in screen.find("#status").text
+
+    screen.until(up)
+
+
+def test_the_lines_around_a_hit_and_a_link_to_it(screen: Screen, lines: Lines) -> None:
+    lines([f"step {number}" if number != 500 else "it broke" for number in range(1000)], ago=30)
+    lines(["of another"], name="db", ago=30.5)
+    screen.open("?q=broke")
+    screen.until(lambda: screen.texts() == ["it broke"])
+    screen.find(".row").click()
+    screen.button("Lines around it").click()
+    screen.until(lambda: "step 499" in screen.texts() and "step 501" in screen.texts())
+    assert screen.texts(".row.hit .text") == ["it broke"]
+    assert "of another" not in screen.texts()
+    link = screen.driver.current_url
+    screen.driver.get("about:blank")
+    screen.driver.get(link)
+    screen.until(lambda: screen.texts(".row.hit .text") == ["it broke"])
+
+    def down() -> bool:
+        screen.js("document.getElementById('scroller').scrollTop = 1e9")
+        return screen.texts()[-1] == "step 999"
+
+    screen.until(down)
+
+
+def test_a_result_is_downloaded_whole_as_ndjson_or_text(screen: Screen, lines: Lines) -> None:
+    lines([f"wanted {number}" for number in range(1200)] + ["other"], ago=20)
+    screen.open("?q=wanted")
+    screen.until(lambda: screen.texts())
+    links = {name: screen.find(f"#{name}").get_attribute("href") or "" for name in ("ndjson", "text")}
+    with urllib.request.urlopen(links["ndjson"]) as response:
+        assert "attachment" in response.headers["Content-Disposition"]
+        rows = [json.loads(row) for row in response.read().splitlines()]
+    assert [row["message"] for row in rows] == [f"wanted {number}" for number in range(1200)]
+    with urllib.request.urlopen(links["text"]) as response:
+        text = response.read().decode().splitlines()
+    assert len(text) == 1200
+    assert text[0].endswith("web wanted 0")
+
+
+def test_removed_containers_are_listed_and_found(screen: Screen, lines: Lines) -> None:
+    lines(["last words"], name="gone.1", ago=3 * 86400)
+    screen.open()
+    screen.until(lambda: screen.texts(".service .name") == ["gone"])
+    screen.until(lambda: "No line was written in the last 15m" in screen.body)
+    screen.button("Look at 30 days").click()
+    screen.until(lambda: screen.texts() == ["last words"])
+
+
+def test_a_range_is_typed(screen: Screen, lines: Lines) -> None:
+    lines(["long ago"], ago=7200)
+    lines(["now"], ago=5)
+    screen.open()
+    screen.find("#range option[value=custom]").click()
+    for name, text in (("since", "3h"), ("until", "1h")):
+        box = screen.find(f"#{name}")
+        box.clear()
+        box.send_keys(text)
+    screen.button("Show").click()
+    screen.until(lambda: screen.texts() == ["long ago"])
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?q=%22open", "this quote is never closed"),
+        ("?q=a%20OR", "OR"),
+        ("?since=1m&until=1h", "since must be earlier than until"),
+        ("?since=whenever", "whenever"),
+        ("?level=awful", "awful"),
+        ("?at=nonsense", "names no line"),
+        ("?view=nonsense&q=nothing", "No line matches"),
+    ],
+)
+def test_bad_input_is_told_in_the_page_with_a_way_out(screen: Screen, lines: Lines, query: str, told: str) -> None:
+    lines(["a line"], ago=1)
+    screen.open(query)
+    screen.until(lambda: told in screen.body)
+    if "nonsense" not in query:
+        screen.button("Clear the filters").click() if "since" not in query else screen.button("Live").click()
+    assert screen.find("#q").is_displayed()
+
+
+def test_a_store_that_is_away_is_told_and_the_page_recovers(
+    screen: Screen, lines: Lines, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from towline.errors import StoreUnavailable
+
+    lines(["kept"], ago=1)
+
+    def away(*given: object) -> object:
+        raise StoreUnavailable("store demo: does not answer; start it")
+
+    with monkeypatch.context() as patched:
+        for name in ("search", "follow", "histogram", "containers"):
+            patched.setattr(type(served.store), name, away)
+        screen.open()
+        screen.until(lambda: "does not answer" in screen.find("#trouble").text)
+    screen.until(lambda: screen.texts() == ["kept"], 30)
+    screen.until(lambda: not screen.find("#trouble").is_displayed())
+
+
+def test_a_line_of_ten_megabytes_is_cut_for_the_page_and_can_be_had_whole(screen: Screen, lines: Lines) -> None:
+    lines(["x" * 10_000_000, "small"], ago=1)
+    screen.open()
+    screen.until(lambda: len(screen.texts()) == 2)
+    assert "10,000,000 characters" in screen.texts()[0]
+    screen.find(".row .sev").click()
+    link = screen.button("Download all 10,000,000").get_attribute("href") or ""
+    with urllib.request.urlopen(link) as response:
+        assert response.read().count(b"x") == 10_000_000
+
+
+def test_thousands_of_containers_are_listed_as_far_as_they_can_be_read(screen: Screen, lines: Lines) -> None:
+    for number in range(0, 2500, 1):
+        lines([f"from {number}"], name=f"job-{number}", ago=10)
+    screen.open()
+    screen.until(lambda: "2,000 of 2,500 containers" in screen.body)
+    assert len(screen.texts(".service")) == 300
+    box = screen.find("#find")
+    box.send_keys("job-2499")
+    screen.until(lambda: screen.texts(".service .name") == ["job-2499"])
