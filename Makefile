@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -ra --durations=10
 
-.PHONY: help up down bootstrap servers pipeline check format test system bench soak lock
+.PHONY: help up down bootstrap servers pipeline check format test system bench soak lock dashboards
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,3 +47,6 @@ soak: servers ## the long runs: kills, thousands of containers, faults (SOAK_MIN
 
 lock: bootstrap ## renew the locked versions of all dependencies
 	@scripts/lock.sh
+
+dashboards: bootstrap ## renew the files that are made by code in dashboards/
+	@$(PY) -m dashboards

@@ -46,6 +46,7 @@ STATE = (
         f"sum(increase({of('container_restarts_total')}[$__range])) or vector(0)",
         bad=1,
         worse=10,
+        decimals=0,
         links=LOGS,
     ),
     stat(
@@ -53,6 +54,7 @@ STATE = (
         "Processes killed for want of memory, in all of its runs.",
         f"max({of('container_oom_events_total')}) or vector(0)",
         worse=1,
+        decimals=0,
         links=LOGS,
     ),
     stat(

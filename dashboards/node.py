@@ -7,7 +7,7 @@ from dashboards.swarm import CPU, DISK, FULL, MEMORY
 UID = "towline-node"
 LOGS = links.lines_of_node("${node}")
 REAL = "device!~'lo|veth.*|br-.*|docker.*|vxlan.*'"
-KEPT = "fstype!~'tmpfs|ramfs|overlay|squashfs'"
+KEPT = "fstype!~'tmpfs|ramfs|overlay|squashfs',mountpoint!~'/(run|var/lib/docker|etc)/.+'"
 
 STATE = (
     stat("CPU", "Share of the CPUs that is busy.", f"max({CPU})", "percentunit", bad=0.8, worse=0.95, links=LOGS),

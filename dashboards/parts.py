@@ -111,7 +111,7 @@ def table(
     return Panel(title, description, rows, "short", "table",
                  overrides=tuple(overrides), options={"showHeader": True, "footer": {"show": False}},
                  transformations=({"id": "merge", "options": {}}, {"id": "organize", "options": organize}),
-                 **more)  # fmt: skip
+                 defaults={"custom": {"minWidth": 50}}, **more)  # fmt: skip
 
 
 def override(name: str, **properties: Any) -> JSON:

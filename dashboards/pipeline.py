@@ -5,6 +5,7 @@ from dashboards.parts import Dashboard, Row, grown, lines, looking_like, stat, v
 
 UID = "towline-pipeline"
 BY_SERVICE = links.lines_of_service()
+SHIPPERS = "and on (instance) count by (instance) (towline_containers{})"
 
 
 def rate(metric: str, by: str = "") -> str:
@@ -92,10 +93,10 @@ LEDGER = (
         "Lines read and not yet confirmed, in memory and in the spool on disk.",
         "bytes",
         (
-            "sum by (instance) (towline_in_flight_bytes{}) > 0 or sum by (instance) (towline_containers{}) * 0",
-            "{{instance}} not confirmed",
+            f"sum by (instance) (towline_in_flight_bytes{{}}) {SHIPPERS}",
+            "{{instance}} in all",
         ),
-        ("sum by (instance) (towline_spool_bytes{})", "{{instance}} on disk"),
+        (f"sum by (instance) (towline_spool_bytes{{}}) {SHIPPERS}", "{{instance}} on disk"),
     ),
     lines(
         "Lines by service",

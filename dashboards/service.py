@@ -54,6 +54,7 @@ STATE = (
         bad=1,
         worse=10,
         width=3,
+        decimals=0,
         links=LOGS,
     ),
     stat(
@@ -63,6 +64,7 @@ STATE = (
         bad=1,
         worse=10,
         width=3,
+        decimals=0,
         links=LOGS,
     ),
     stat(
@@ -71,10 +73,11 @@ STATE = (
         f"sum(increase({of('container_oom_events_total')}[$__range])) or vector(0)",
         worse=1,
         width=3,
+        decimals=0,
         links=LOGS,
     ),
     stat(
-        "Most used of a memory limit",
+        "Memory limit used",
         "The container that is nearest to its limit; beyond it is killed.",
         f"max({of('container_memory_working_set_bytes')} / ({of('container_spec_memory_limit_bytes')} > 0))",
         "percentunit",
@@ -84,7 +87,7 @@ STATE = (
         links=LOGS,
     ),
     stat(
-        "Held back by the CPU limit",
+        "CPU held back",
         "The worst share of periods in which a container had used up its quota.",
         f"max(rate({of('container_cpu_cfs_throttled_periods_total')}[$__rate_interval])"
         f" / (rate({of('container_cpu_cfs_periods_total')}[$__rate_interval]) > 0))",

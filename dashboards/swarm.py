@@ -47,6 +47,7 @@ STATE = (
         "Processes in containers that were killed for want of memory, in the time shown.",
         "sum(increase(container_oom_events_total{}[$__range])) or vector(0)",
         bad=1,
+        decimals=0,
     ),
     stat("Targets down", "What Prometheus can't scrape.", "count(up{} == 0) or vector(0)", worse=1),
     stat("Alerts", "Alerts that fire now.", 'count(ALERTS{alertstate="firing"}) or vector(0)', bad=1),
@@ -78,8 +79,7 @@ SERVICES = table(
         links.page("towline-service", "This service", "service", "${__value.text}"),
         *links.lines_of_service("${__value.text}"),
     ),
-    width=14,
-    height=10,
+    height=8,
 )
 
 YES = {
@@ -100,17 +100,20 @@ NODES = table(
     "Whether a node answers and takes tasks, and how full it is.",
     (
         ("max by (node) (swarm_node_ready{})", "Ready"),
-        ("max by (node) (swarm_node_active{})", "Takes tasks"),
+        ("max by (node) (swarm_node_active{})", "Active"),
         ("max by (node) (swarm_node_tasks_running{})", "Tasks"),
         (of_node(CPU), "CPU"),
         (of_node(MEMORY), "Memory"),
         (of_node(DISK), "Disk"),
     ),
-    {"Ready": YES, "Takes tasks": YES, **{name: bar("percentunit", 1, *FULL) for name in ("CPU", "Memory", "Disk")}},
+    {
+        "Ready": YES,
+        "Active": YES,
+        **{name: bar("percentunit", 1, *FULL) for name in ("CPU", "Memory", "Disk")},
+    },
     "node",
     (links.page("towline-node", "This node", "node", "${__value.text}"), *links.lines_of_node("${__value.text}")),
-    width=10,
-    height=10,
+    height=8,
 )
 
 TIME = (

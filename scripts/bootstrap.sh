@@ -37,6 +37,7 @@ missing_tools() {
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
     command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
     command -v prometheus-node-exporter >/dev/null || echo prometheus-node-exporter
+    command -v prometheus-elasticsearch-exporter >/dev/null || echo prometheus-elasticsearch-exporter
 }
 
 install_tools() {

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -28,6 +29,7 @@ while [ $i -lt {rounds} ]; do i=$((i+1))
   wget -q -O /dev/null http://web:8000/file; awk 'BEGIN {{for (i = 0; i < 300000; i++) s += i}}'; sleep 0.3
 done; exit 3
 """
+COSTLY = ("--collector", "interrupts", "--collector", "processes", "--collector", "tcpstat")
 LIMITS = ("--limit-cpu", "0.2", "--limit-memory", "64m")
 
 
@@ -77,13 +79,16 @@ class World:
         docker = self.manager.docker
         docker("swarm", "init", "--advertise-addr", "10.77.0.1")
         docker("network", "create", "-d", "overlay", "--attachable", "monitor")
+        stack = "com.docker.stack.namespace=shop"
         service = (
             "service",
             "create",
             "-d",
             "--no-resolve-image",
             "--label",
-            "com.docker.stack.namespace=shop",
+            stack,
+            "--container-label",
+            stack,
             "--name",
         )
         docker(*service, "shop_web", "--network", "name=monitor,alias=web", "--replicas", "2", *LIMITS, "--health-cmd",
@@ -111,7 +116,7 @@ class World:
     def _towline(self) -> None:
         queue = self._script("url", str(self.folder / "rabbitmq"))
         engine = ("--engine", self.manager.url)
-        self.run("export", *TOWLINE, "export", "--listen", self._at("export"), *engine)
+        self.run("export", *TOWLINE, "export", "--listen", self._at("export"), *engine, *COSTLY)
         self.run("ship", *TOWLINE, "ship", "--listen", self._at("ship"), "--queue", queue, *engine, "--state",
                  str(self.folder / "state"))  # fmt: skip
         self.run("index", *TOWLINE, "index", "--listen", self._at("index"), "--queue", queue, "--store",
@@ -180,6 +185,13 @@ class World:
     def names(self) -> set[str]:
         """Of all metrics that any target tells of, with samples or without."""
         return set(self._api("metadata"))
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Those that Prometheus has loaded, and how they fare."""
+        return [rule for group in self._api("rules").get("groups", ()) for rule in group["rules"]]
+
+    def rule(self, name: str) -> dict[str, Any]:
+        return next(rule for rule in self.rules() if rule["name"] == name)
 
     # --- end
 
