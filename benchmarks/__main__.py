@@ -8,7 +8,7 @@ import importlib
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +18,11 @@ import click
 from benchmarks.figure import Figure
 from benchmarks.ground import ENGINE, QUICK, Ground, Sizes
 from benchmarks.picture import svg
-from benchmarks.table import as_text, machine, write_json
+from benchmarks.table import as_text, kept, machine, now, write_json
 
 GROUPS = ("shipper", "indexer", "end_to_end", "ids", "idle", "latency", "embedded", "growth", "cluster")
+ORDER = ("shipper", "indexer", "end to end", "elasticsearch", "idle", "latency", "embedded", "growth", "cluster")
+"""Of the groups, by the names in the table."""
 HERE = Path(__file__).parent
 
 
@@ -37,40 +39,47 @@ def main(groups: tuple[str, ...], quick: bool, lines: int | None, engine: str, r
         sizes = replace(sizes, embedded=lines, backlogs=(*sizes.backlogs[:-1], lines))
     found: list[Figure] = []
     failed: dict[str, str] = {}
+    chosen = groups or GROUPS
     ground = Ground(sizes, engine)
     try:
-        for name in groups or GROUPS:
+        for name in chosen:
             found += measured(name, ground, failed)
     finally:
         ground.close()
     took = time.monotonic() - began
     print(f"\n{as_text(found)}\n\n{machine()}; {took / 60:.1f} minutes")
-    write_json(results, found, took, failed)
-    picture.write_text(svg(found, f"Towline on {machine()}"))
+    every = sorted([*found, *earlier(results, chosen)], key=lambda figure: ORDER.index(figure.group))
+    write_json(results, every, took, failed)
+    picture.write_text(svg(every, f"Towline on {machine()}"))
     for name, reason in failed.items():
         print(f"==> {name} could not be measured: {reason}", file=sys.stderr)
     sys.exit(1 if failed else 0)
 
 
+def earlier(results: Path, chosen: Sequence[str]) -> list[Figure]:
+    """What an earlier run found of the groups that were not chosen."""
+    return kept(results, [module(name).GROUP for name in chosen])
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"benchmarks.{name}")
+
+
 def measured(name: str, ground: Ground, failed: dict[str, str]) -> list[Figure]:
     """The figures of one group; where it breaks, those until then."""
-    module = importlib.import_module(f"benchmarks.{name}")
-    print(f"==> {(module.__doc__ or name).splitlines()[0]}", flush=True)
+    source, start = module(name), now()
+    print(f"==> {(source.__doc__ or name).splitlines()[0]}", flush=True)
     found: list[Figure] = []
     began = time.monotonic()
     try:
-        for figure in figures_of(module, ground):
-            found.append(figure)
+        for figure in source.figures(ground):
+            found.append(replace(figure, when=start))
             print(as_text([figure]).splitlines()[1], flush=True)
     except Exception as error:  # one part that can't be measured does not hide the others
         traceback.print_exc()
         failed[name] = f"{type(error).__name__}: {error}"
     print(f"    {time.monotonic() - began:.0f} s", flush=True)
     return found
-
-
-def figures_of(module: ModuleType, ground: Ground) -> Iterator[Figure]:
-    yield from module.figures(ground)
 
 
 if __name__ == "__main__":

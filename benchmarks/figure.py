@@ -43,6 +43,8 @@ class Figure:
     reference: str = ""
     beside: float | None = None
     target: Target | None = None
+    when: str = ""
+    """The start of the run that measured it."""
 
     @property
     def ratio(self) -> float | None:
@@ -59,7 +61,13 @@ class Figure:
         return judged >= self.target.bound if self.target.least else judged <= self.target.bound
 
     def row(self) -> dict[str, Any]:
-        return {**asdict(self), "target": str(self.target or ""), "ratio": self.ratio, "pass": self.met}
+        return {**asdict(self), "asked": str(self.target or ""), "ratio": self.ratio, "pass": self.met}
+
+    @staticmethod
+    def of(row: dict[str, Any]) -> "Figure":
+        """What `row` made."""
+        known = {key: row[key] for key in ("group", "name", "value", "unit", "reference", "beside", "when")}
+        return Figure(**known, target=Target(**row["target"]) if row["target"] else None)
 
 
 def short(value: float) -> str:

@@ -46,9 +46,22 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores ({name}), Linux {platform.release()}"
 
 
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def kept(path: Path, measured: Sequence[str]) -> list[Figure]:
+    """Figures of an earlier run on such a machine, of groups that were not measured anew."""
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    found = [Figure.of(row) for row in content["figures"]] if content["machine"] == machine() else []
+    return [figure for figure in found if figure.group not in measured]
+
+
 def write_json(path: Path, figures: Sequence[Figure], took: float, failed: dict[str, str]) -> None:
     content = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "when": now(),
         "machine": machine(),
         "python": platform.python_version(),
         "seconds": round(took),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
-from towline import __version__, health
+from towline import __version__, health, memory
 from towline.config import QUEUE, STORE, masked
 from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
@@ -58,6 +58,7 @@ def index(settings: IndexSettings) -> None:
     Raises TowlineError where it can't start or one of the parts can't go on.
     """
     probe(settings.listen)
+    memory.reuse()
     with ExitStack() as parts:
         queue = open_queue(settings.queue, max_bytes=settings.memory)
         parts.callback(queue.close)
