@@ -27,6 +27,7 @@ missing_packages() {
         command -v mvn >/dev/null || echo maven
         command -v unzip >/dev/null || echo unzip
         command -v ip >/dev/null || echo iproute2
+        command -v chromium >/dev/null && command -v chromedriver >/dev/null || echo chromium chromium-driver
         command -v iptables >/dev/null || echo iptables
     fi
 }

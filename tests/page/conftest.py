@@ -29,8 +29,8 @@ def browser(missing_part: Callable[[str], NoReturn]) -> Iterator[WebDriver]:
         missing_part("no Chromium with its driver: apt-get install chromium chromium-driver (make servers does it)")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1360,850",
-                   "--disable-background-networking", "--force-color-profile=srgb"):  # fmt: skip
+    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+                   "--window-size=1360,850", "--disable-background-networking"):  # fmt: skip
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(driver))

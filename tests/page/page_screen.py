@@ -1,5 +1,6 @@
 """What the page's tests share: lines made by hand, a server that can be stopped, and a person before the screen."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ class Lines:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.numbers: dict[str, int] = {}
+        self.waiting: list[Section] = []
+        self.held = False
 
     def __call__(
         self, messages: list[str], *, name: str = "web", stack: str = "", ago: float = 0.0, step: float = 0.001,
@@ -49,16 +52,26 @@ class Lines:
                      orjson.dumps(row)[:-1], ORIGIN_MARK, b"}\n"]  # fmt: skip
             stamps.append(stamp)
         section = Section(Origin(fields), b"".join(docs), len(messages), min(stamps), max(stamps))
-        (verdict,) = self.store.write([Batch([section], node="node1")])
-        assert sum(verdict.stored) == len(messages)
+        self.waiting.append(section)
+        if not self.held:
+            self.write()
         return stamps
+
+    def write(self) -> None:
+        """Store what waits; with `held` the lines of many containers go in one batch."""
+        total = sum(section.count for section in self.waiting)
+        (verdict,) = self.store.write([Batch(self.waiting, node="node1")])
+        assert sum(verdict.stored) == total
+        self.waiting = []
 
 
 class Served:
     """The page's server, which can be stopped and started again on its port."""
 
     def __init__(self, store: Store, handlers: dict[str, Any], token: str = "") -> None:
-        self.store, self.handlers, self.token, self.port = store, handlers, token, 0
+        self.store, self.handlers, self.token = store, handlers, token
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]  # a port asked for by number can be taken again at once
         self.start()
 
     def start(self) -> None:
@@ -100,7 +113,9 @@ class Screen:
             except Exception:
                 if time.monotonic() > deadline:
                     raise
-            assert time.monotonic() < deadline, f"it did not happen; the page says: {self.body[:300]} … {self.body[-300:]}"
+            assert time.monotonic() < deadline, (
+                f"it did not happen; the page says: {self.body[:300]} … {self.body[-300:]}"
+            )
             time.sleep(0.05)
 
     def js(self, script: str, *arguments: Any) -> Any:

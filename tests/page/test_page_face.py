@@ -14,7 +14,38 @@ from selenium.webdriver.common.keys import Keys
 
 from towline import page
 
-ROOT = Path(__file__).parent.parent.parent
+CONTRAST = """
+const rgb = (text) => {
+  const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
+  return text.startsWith("color(") ? [r * 255, g * 255, b * 255, a] : [r, g, b, a];
+};
+const linear = (part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+const behind = (node) => {
+  for (; node; node = node.parentElement) {
+    const back = rgb(getComputedStyle(node).backgroundColor);
+    if (back[3] > 0.99) return back;
+  }
+  return [255, 255, 255, 1];
+};
+const ratio = (node) => {
+  const pair = [light(rgb(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => b - a);
+  return (pair[0] + 0.05) / (pair[1] + 0.05);
+};
+const says = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+const shown = [...document.querySelectorAll("body *")].filter((node) => node.checkVisibility() && says(node));
+return shown.filter((node) => ratio(node) < 4.5)
+  .map((node) => `${node.className} ${node.textContent.slice(0, 40)}`);
+"""
+UNNAMED = """
+return [...document.querySelectorAll("button, a, input, select, [role=img], [role=log]")].filter((node) =>
+  node.checkVisibility() && !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length))
+  .map((node) => node.outerHTML);
+"""
+TWICE = """
+const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
+return ids.filter((id, at) => ids.indexOf(id) !== at);
+"""
 
 
 def get(served: Served, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -64,18 +95,7 @@ def test_dark_and_light_are_remembered(screen: Screen) -> None:
 
 def contrast(screen: Screen) -> list[str]:
     """Texts whose contrast to what is behind them is below 4.5 (WCAG 2.2, 1.4.3), among what is shown."""
-    found: list[str] = screen.js("""
-        const rgb = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
-            return text.startsWith("color(") ? [r * 255, g * 255, b * 255, a] : [r, g, b, a]; };
-        const light = ([r, g, b]) => [r, g, b].map((part) => part / 255).map((part) =>
-            part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4).reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
-        const behind = (node) => { for (; node; node = node.parentElement) { const back = rgb(getComputedStyle(node).backgroundColor);
-            if (back[3] > 0.99) return back; } return [255, 255, 255, 1]; };
-        return [...document.querySelectorAll("body *")].filter((node) => node.checkVisibility() &&
-            [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())).filter((node) => {
-                const [one, other] = [light(rgb(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => b - a);
-                return (one + 0.05) / (other + 0.05) < 4.5; }).map((node) => `${node.className} ${node.textContent.slice(0, 40)}`);
-    """)
+    found: list[str] = screen.js(CONTRAST)
     return found
 
 
@@ -95,10 +115,8 @@ def test_text_has_contrast_and_everything_that_can_be_pressed_has_a_name(
         screen.js("document.querySelector('.row:last-child').click()")
         screen.until(lambda: screen.texts(".detail"))
     assert contrast(screen) == []
-    unnamed = screen.js("""return [...document.querySelectorAll("button, a, input, select, [role=img], [role=log]")].filter((node) =>
-        node.checkVisibility() && !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length)).map((node) => node.outerHTML)""")  # fmt: skip
-    assert unnamed == []
-    assert screen.js("return new Set([...document.querySelectorAll('[id]')].map((node) => node.id)).size === document.querySelectorAll('[id]').length")  # fmt: skip
+    assert screen.js(UNNAMED) == []
+    assert screen.js(TWICE) == []
     assert screen.js("return document.documentElement.lang") == "en"
     assert len(screen.texts("h1")) == 1
 

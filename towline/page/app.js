@@ -13,7 +13,7 @@ import { after, span } from "./times.js";
 import { listen } from "./keys.js";
 
 const PAGE = 300, MOST_PAGE = 5000;
-let state = parsed(location.search), about = { features: [] };
+let state = parsed(location.search), about = null;
 let tail = null, loading = new AbortController(), more = { older: false, newer: false }, busy = {}, left = 0, ranged = "";
 
 const list = new List($("scroller"), $("rows"), {
@@ -213,6 +213,7 @@ function edges() {
 
 async function measured(data, signal) {
   if (state.view !== "metrics") return;
+  if (!about) return metrics.say("Loading…");
   if (!about.features.includes("metrics")) return metrics.say("Metrics are shown by towline up; here they are in Prometheus.");
   const given = new URLSearchParams({ by: state.service.length ? "service" : "node", since: new Date(data.since).toISOString(), until: new Date(data.until).toISOString() });
   for (const name of state.service) given.append("service", name);
@@ -223,7 +224,7 @@ async function measured(data, signal) {
 async function overview() {
   try {
     const [known, groups] = await Promise.all([ask("/api/containers"),
-      about.features.includes("metrics") ? ask("/api/metrics", "since=10m") : { groups: [] }]);
+      about?.features.includes("metrics") ? ask("/api/metrics", "since=10m") : { groups: [] }]);
     sidebar.learn(known.containers, known.total, groups.groups);
   } catch (error) {
     if (!list.lines.length) trouble(error.message);
@@ -232,8 +233,15 @@ async function overview() {
 
 async function flow() {
   if (state.view !== "pipeline") return;
+  if (!about) return pipeline.say("Loading…");
   if (!about.features.includes("pipeline")) return pipeline.say("This page reads a store; the ledger is on /metrics of each towline ship and towline index.");
   try { pipeline.show(await ask("/api/pipeline")); trouble(); } catch (error) { trouble(error.message); }
+}
+
+async function learn() {
+  about = await ask("/api/about").catch(() => null);
+  overview();
+  view();
 }
 
 function controls() {
@@ -332,9 +340,7 @@ listen({ list, follow, live, theme: () => theme(true), wrap: () => wrap(true), c
 theme();
 wrap();
 load();
-about = await ask("/api/about").catch(() => about);
-overview();
-view();
+learn();
 setInterval(() => { if (!document.hidden) flow(); }, 2000);
-setInterval(() => { if (!document.hidden) overview(); }, 10000);
+setInterval(() => { if (!document.hidden) { if (about) overview(); else learn(); } }, 10000);
 setInterval(() => { if (!document.hidden && isLive(state) && !busy.first) counted(loading.signal); }, 5000);

@@ -14,6 +14,7 @@ export class Sidebar {
   set chosen(names) { this.services = new Set(names); this.draw(); }
 
   learn(known, total, groups) {
+    this.learned = true;
     this.known = known;
     this.total = total;
     this.live = new Map(groups.map((group) => [group.key, group]));
@@ -53,7 +54,7 @@ export class Sidebar {
     });
     const removed = this.total > this.known.length ? h("p", { class: "quiet" }, `The ${count(this.known.length)} of ${count(this.total)} containers that spoke last; search finds all.`) : null;
     fill(this.place, nodes, left ? h("p", { class: "quiet" }, `${count(left)} more services: type above to find them.`) : null, removed,
-      stacks.length ? null : h("p", { class: "quiet" }, this.filter.value ? "No container has such a name." : "No container has said anything yet."));
+      stacks.length ? null : h("p", { class: "quiet" }, !this.learned ? "Loading…" : this.filter.value ? "No container has such a name." : "No container has said anything yet."));
     if (focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.service === focused)?.focus();
   }
 
