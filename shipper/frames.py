@@ -22,8 +22,6 @@ PART_SIZE = 16 << 10
 _HEADER = Struct(">II")
 _STREAMS = {0x01000000: STDOUT, 0x02000000: STDERR}
 _KINDS = {kind.to_bytes(4, "big"): stream for kind, stream in _STREAMS.items()}
-_APART = b"\x7f"
-"""Stands between texts that are escaped as one: JSON leaves it as it is, and hardly anybody prints it."""
 _ENGINE_ERROR = 0x03000000
 _ENGINE_SAYS = b"Error grabbing logs: "
 _STAMP = re.compile(rb"(\d{4,}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
@@ -169,9 +167,6 @@ def _entries(stamps: list[bytes], texts: list[bytes], streams: bytes | list[byte
 def escape(texts: Sequence[bytes]) -> list[bytes]:
     """Each text as the inside of a JSON string; bytes that are no UTF-8 become U+FFFD."""
     dumps = orjson.dumps
-    joined = _APART.join(texts)
-    if joined.count(_APART) == len(texts) - 1:
-        return dumps(joined.decode("utf-8", "replace"))[1:-1].split(_APART)
     return [dumps(text.decode("utf-8", "replace"))[1:-1] for text in texts]
 
 

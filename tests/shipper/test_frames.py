@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shipper.entries import STDERR, STDOUT, Entries
-from shipper.frames import Demultiplexer, EngineError, FrameError, escape, normal_stamp
+from shipper.frames import Demultiplexer, EngineError, FrameError, normal_stamp
 
 STAMP = b"2026-11-23T00:25:00.123456789Z"
 LATER = b"2026-11-23T00:25:01.000000000Z"
@@ -166,15 +166,6 @@ def test_other_stamps_become_thirty_bytes(stamp: bytes, normal: bytes) -> None:
     assert normal_stamp(stamp) == normal
     assert rows(Demultiplexer().feed(frame(b"x\n", stamp=stamp))) == [(STDOUT, normal, "x", False)]
     assert rows(Demultiplexer().feed(stamp + b" x\r\n")) == [(STDOUT, normal, "x", False)]
-
-
-@pytest.mark.parametrize("parting", [b"", b"\x7f"])
-def test_many_texts_are_escaped_as_each_by_itself(parting: bytes) -> None:
-    bad = [b"\xf0\x9f", b"\xe2\x82", b"\xff", b"\\", b'\\"', b"", b"\xed\xa0\x80", "é".encode(), b"\x00" + parting]
-    chooser = random.Random(3)
-    texts = [b"".join(chooser.choices(bad, k=3)) for _ in range(500)]
-    alone = [orjson.dumps(text.decode("utf-8", "replace"))[1:-1] for text in texts]
-    assert escape(texts) == alone
 
 
 @pytest.mark.parametrize("width", [1, 2560 - 32, 2570 - 32, 16 << 10])
