@@ -94,6 +94,7 @@ class World:
         docker(*service, "shop_web", "--network", "name=monitor,alias=web", "--replicas", "2", *LIMITS, "--health-cmd",
                "true", "--health-interval", "2s", IMAGE, "sh", "-c", WORK.format(rounds=99999))  # fmt: skip
         docker(*service, "shop_mail", "--restart-delay", "3s", IMAGE, "sh", "-c", "echo no route to mail; exit 1")
+        docker("service", "update", "-d", "--env-add", "RETRIES=9", "shop_mail")  # only an update has a status
         docker("run", "-d", "--restart", "always", "--name", "worker", "--network", "monitor", "--memory", "64m",
                "--cpus", "0.2", "--health-cmd", "true", "--health-interval", "2s", IMAGE, "sh", "-c",
                WORK.format(rounds=10))  # fmt: skip
@@ -183,8 +184,9 @@ class World:
                         f"{urllib.parse.urlencode({'match[]': selector})}")["data"])  # fmt: skip
 
     def names(self) -> set[str]:
-        """Of all metrics that any target tells of, with samples or without."""
-        return set(self._api("metadata"))
+        """Of all metrics that targets tell of, with samples or without. OpenMetrics has a counter's without _total."""
+        told = self._api("metadata").items()
+        return {name for name, _ in told} | {f"{name}_total" for name, kinds in told if kinds[0]["type"] == "counter"}
 
     def rules(self) -> list[dict[str, Any]]:
         """Those that Prometheus has loaded, and how they fare."""
