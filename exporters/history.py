@@ -3,7 +3,8 @@
 `/api/metrics` answers, oldest first and `null` where nothing is known:
 
     {"interval": 15, "times": [seconds since 1970, …],
-     "groups": [{"key": "web", "name": "web", "service": "web", "stack": "shop", "state": "running", "health": "", "restarts": 0,
+     "groups": [{"key": "web", "name": "web", "service": "web", "stack": "shop", "state": "running",
+                 "health": "", "restarts": 0,
                  "series": {"cpu": [cores, …], "memory": [bytes, …], "receive": [bytes/s, …], "transmit": […],
                             "read": […], "write": […]},
                  "changes": [{"time": …, "container": "web.1", "state": "exited"}, …]}, …]}

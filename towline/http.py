@@ -130,7 +130,7 @@ def _kept(error: HTTPException) -> Iterable[tuple[str, str]]:
     """The headers of an HTTP error that say more than its text: Allow, WWW-Authenticate, Location."""
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
-            yield name, value
+            yield name, value.strip()
 
 
 def urlhost(header: str) -> str:

@@ -70,10 +70,10 @@ def test_the_wheel_holds_every_file_of_the_page(tmp_path: Path) -> None:
     copy = tmp_path / "tree"
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in files:
-        if name.endswith((".py", ".toml", ".md")) or name.startswith("towline/page/"):
-            if (ROOT / name).is_file():
-                (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                (copy / name).write_bytes((ROOT / name).read_bytes())
+        wanted = name.endswith((".py", ".toml", ".md")) or name.startswith("towline/page/")
+        if wanted and (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run([*command, str(copy)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())

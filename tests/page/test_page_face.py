@@ -42,6 +42,7 @@ return [...document.querySelectorAll("button, a, input, select, [role=img], [rol
   node.checkVisibility() && !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length))
   .map((node) => node.outerHTML);
 """
+AXE = "const done = arguments[0]; axe.run().then(done, (error) => done({ error: String(error) }))"
 TWICE = """
 const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
 return ids.filter((id, at) => ids.indexOf(id) !== at);
@@ -119,6 +120,25 @@ def test_text_has_contrast_and_everything_that_can_be_pressed_has_a_name(
     assert screen.js(TWICE) == []
     assert screen.js("return document.documentElement.lang") == "en"
     assert len(screen.texts("h1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "theme"), [("?view=logs", "light"), ("?view=pipeline", "dark"), ("?q=%22open&view=metrics", "light")]
+)
+def test_axe_finds_nothing(screen: Screen, lines: Lines, theme: str, query: str) -> None:
+    lines(["error a", "warn b", '{"level":"info","msg":"x","k":{"l":1}}'], ago=1)
+    screen.open()
+    screen.js("localStorage.setItem('theme', arguments[0])", theme)
+    screen.open(query)
+    screen.until(lambda: screen.texts(".service"))
+    if "logs" in query:
+        screen.js("document.querySelector('.row:last-child').click()")
+    screen.js((resources.files("axe_core_python") / "axe.min.js").read_text())
+    found = screen.driver.execute_async_script(AXE)
+    assert "error" not in found, found
+    told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found["violations"]]
+    assert told == []
+    assert len(found["passes"]) > 10
 
 
 def test_on_a_phone_nothing_is_cut_off_and_the_services_come_by_a_button(screen: Screen, lines: Lines) -> None:

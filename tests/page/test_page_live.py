@@ -113,9 +113,11 @@ def test_json_lines_are_folded_and_unfold_into_a_tree_whose_values_search(screen
     screen.until(lambda: len(screen.texts()) == 2)
     assert screen.texts()[0] == 'paid user={"name":"ada","id":7}'
     screen.find(".row").click()
-    screen.until(lambda: "ada" in screen.texts(".tree dd button"))
-    assert "web" in screen.texts(".tree dd button")
-    next(node for node in screen.driver.find_elements("css selector", ".tree dd button") if node.text == "ada").click()
+    screen.until(lambda: "ada" in screen.texts(".tree .value button"))
+    assert "web" in screen.texts(".tree .value button")
+    next(
+        node for node in screen.driver.find_elements("css selector", ".tree .value button") if node.text == "ada"
+    ).click()
     screen.until(lambda: screen.find("#q").get_attribute("value") == '"ada"')
     screen.until(lambda: len(screen.texts()) == 1)
     assert screen.texts(".row mark") == ["ada"]

@@ -9,7 +9,7 @@ const ORDER = ["none", "debug", "info", "warn", "error"];
 export class Histogram {
   constructor(place, { choose, hover }) {
     Object.assign(this, { place, choose, hover, data: null, from: null });
-    this.picture = svg("svg", { preserveAspectRatio: "none", role: "img" });
+    this.picture = svg("svg", { preserveAspectRatio: "none", role: "img", "aria-label": "Not counted yet" });
     this.selection = h("div", { class: "brush" });
     this.line = h("div", { class: "moment", hidden: true });
     this.told = h("output", { class: "told" });

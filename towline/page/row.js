@@ -61,21 +61,21 @@ export function detail(line, actions) {
       h("button", { type: "button", onclick: () => actions.copy(message, "The line is copied") }, "Copy line"),
       clipped ? h("a", { class: "button", href: `/api/download?${whole}`, download: "line.txt" }, `Download all ${count(clipped)} characters`) : null),
     h("pre", { class: "whole" }, ...painted(message.slice(0, 8192))),
-    $fields ? h("div", { class: "tree", "aria-label": "Fields in the line" }, tree($fields, (name, value) => actions.phrase(String(value)))) : null,
-    h("div", { class: "tree", "aria-label": "Fields of the line" }, tree(rest, (name, value) => actions.field(name, String(value)))));
+    $fields ? h("div", { class: "tree", role: "group", "aria-label": "Fields in the line" }, tree($fields, (name, value) => actions.phrase(String(value)))) : null,
+    h("div", { class: "tree", role: "group", "aria-label": "Fields of the line" }, tree(rest, (name, value) => actions.field(name, String(value)))));
 }
 
 function tree(fields, choose, path = "", depth = 0) {
-  return h("dl", {}, ...Object.entries(fields).slice(0, 500).flatMap(([name, value]) => {
+  return h("div", { class: "fields" }, ...Object.entries(fields).slice(0, 500).flatMap(([name, value]) => {
     const place = path ? `${path}.${name}` : name;
     if (value && typeof value === "object") {
-      if (depth > 12) return [h("dt", {}, visible(name)), h("dd", {}, "…")];
+      if (depth > 12) return [h("div", { class: "pair" }, h("span", { class: "key" }, visible(name)), h("span", {}, "…"))];
       const inner = Object.keys(value).length;
       return [h("details", { open: depth < 1 && inner <= 8 },
         h("summary", {}, visible(name), h("small", {}, ` ${inner}`)), tree(value, choose, place, depth + 1))];
     }
     const said = visible(String(value));
-    return [h("div", {}, h("dt", {}, visible(name)),
-      h("dd", {}, h("button", { type: "button", title: "Search for this value", onclick: () => choose(place, value) }, said.slice(0, 500))))];
+    return [h("div", { class: "pair" }, h("span", { class: "key" }, visible(name)),
+      h("span", { class: "value" }, h("button", { type: "button", title: "Search for this value", onclick: () => choose(place, value) }, said.slice(0, 500))))];
   }));
 }
