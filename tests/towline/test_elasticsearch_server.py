@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -45,7 +46,15 @@ class Own:
         return Path(self.run("folder").stdout.strip())
 
     def kill(self) -> None:
+        """Until it has let go of its port: a large process takes a while to go."""
         os.kill(int((self.instance / "pid").read_text()), signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while self.listens() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @pytest.fixture(scope="module")
