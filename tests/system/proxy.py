@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -123,7 +123,7 @@ def _handler(proxy: Proxy, target: int) -> type[BaseHTTPRequestHandler]:
             body = self._body()
             try:
                 answer = self._answer(body)
-            except OSError:  # the server is away: so are we
+            except (OSError, HTTPException):  # the server is away: so are we
                 answer = None
             if answer is None:
                 self.close_connection = True
