@@ -78,6 +78,7 @@ USE = (
         ("max(rate(node_pressure_cpu_waiting_seconds_total{}[$__rate_interval]))", "CPU"),
         ("max(rate(node_pressure_memory_waiting_seconds_total{}[$__rate_interval]))", "memory"),
         ("max(rate(node_pressure_io_waiting_seconds_total{}[$__rate_interval]))", "disk"),
+        defaults={"max": 1},
         links=LOGS,
     ),
     lines(

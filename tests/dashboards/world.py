@@ -1,5 +1,5 @@
 """Everything that the dashboards show, running: a Swarm with work, trouble and logs; Towline's three programs apart; a
-broker, a store and their exporters; and the real Prometheus, which scrapes them all each second.
+broker, a store and their exporters; and the real Prometheus, which scrapes them all every two seconds.
 """
 
 import contextlib
@@ -138,7 +138,7 @@ class World:
                 for part in ("export", "ship", "index")]  # fmt: skip
         jobs += [{"job_name": part, "honor_labels": False, "static_configs": [{"targets": [self._at(part)]}]}
                  for part in ("rabbitmq", "elasticsearch")]  # fmt: skip
-        every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        every = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
         config = {"global": every, "scrape_configs": jobs, "rule_files": [str(ROOT / "dashboards/alerts/towline.yml")]}
         path = self.folder / "prometheus.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
