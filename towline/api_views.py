@@ -75,8 +75,8 @@ def _histogram(store: Store, request: Request) -> dict[str, Any]:
 
 
 def fitting_step(span: int) -> int:
-    """The shortest step (ms) of STEPS that needs no more than BUCKETS for a span of `span` ms."""
-    return next((step for step in STEPS if span / step <= BUCKETS), STEPS[-1] * (1 + span // STEPS[-1] // BUCKETS))
+    """The shortest step (ms) of STEPS that needs about BUCKETS at most for a span of `span` ms."""
+    return next((step for step in STEPS if span / step <= BUCKETS + 1), STEPS[-1] * (1 + span // STEPS[-1] // BUCKETS))
 
 
 def _download(store: Store, request: Request) -> Response:
