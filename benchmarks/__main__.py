@@ -29,7 +29,11 @@ HERE = Path(__file__).parent
 @click.command(help=__doc__)
 @click.argument("groups", nargs=-1, type=click.Choice(GROUPS))
 @click.option("--quick", is_flag=True, help="Few lines and containers: a check of the benchmarks themselves.")
-@click.option("--lines", type=int, help="Lines in the largest backlog and in the embedded store (10,000,000).")
+@click.option(
+    "--lines",
+    type=int,
+    help="Lines in the largest backlog and in the embedded store, such as 10000000: some five minutes more.",
+)
 @click.option("--engine", default=ENGINE, envvar="TOWLINE_TEST_ENGINE", show_default=True, help="The engine's socket.")
 @click.option("--results", type=click.Path(path_type=Path), default=HERE / "results.json", show_default=True)
 @click.option("--picture", type=click.Path(path_type=Path), default=HERE / "figures.svg", show_default=True)

@@ -33,7 +33,7 @@ class Sizes:
     quiet: int = 500
     idle: float = 15
     latency: float = 20
-    embedded: int = 10_000_000
+    embedded: int = 2_000_000
     growth: int = 200_000
     backlogs: tuple[int, ...] = (1_000, 100_000, 3_000_000)
     nodes: int = 100

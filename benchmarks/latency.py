@@ -25,7 +25,7 @@ Found = Callable[[], dict[str, float]]
 def figures(ground: Ground) -> Iterator[Figure]:
     count = min(SPEAKERS, ground.sizes.speakers)
     names = ground.writers.make("say", count)
-    (probe,) = ground.writers.make("probe")
+    probe = names[0]
     rate = f"{count * RATE:,.0f} lines/s over {count} containers"
     for source in ("file", "api"):
         late = embedded(ground, names, probe, source)
@@ -41,8 +41,8 @@ def figures(ground: Ground) -> Iterator[Figure]:
 
 
 def embedded(ground: Ground, names: list[str], probe: str, source: str) -> list[float]:
-    with ground.up(f"{ground.prefix}-say-*", probe, source=source) as up:
-        path = f"/api/search?limit=200&container={quote(probe)}"
+    with ground.up(f"{ground.prefix}-say-*", source=source) as up:
+        path = f"/api/search?limit=300&container={quote(probe)}"
 
         def found() -> dict[str, float]:
             hits = json.loads(up.get(path)[1])["hits"]
@@ -53,7 +53,7 @@ def embedded(ground: Ground, names: list[str], probe: str, source: str) -> list[
 
 def apart(ground: Ground, names: list[str], probe: str) -> list[float]:
     queue, store = ground.unique("late"), ground.stream()
-    query = {"size": 500, "query": {"term": {"container.name": probe}}, "sort": [{"@timestamp": "desc"}],
+    query = {"size": 2000, "query": {"term": {"container.name": probe}}, "sort": [{"@timestamp": "desc"}],
              "_source": ["message", "@timestamp"]}  # fmt: skip
     path = f"/{stream_of(store)}/_search?ignore_unavailable=true"
 
@@ -68,12 +68,12 @@ def apart(ground: Ground, names: list[str], probe: str) -> list[float]:
 
     with ExitStack() as parts:
         parts.enter_context(ground.index(queue, store))
-        parts.enter_context(ground.ship(queue, f"{ground.prefix}-say-*", probe))
+        parts.enter_context(ground.ship(queue, f"{ground.prefix}-say-*"))
         return measured(ground, names, probe, found, drain=REFRESH + 5)
 
 
 def measured(ground: Ground, names: list[str], probe: str, found: Found, drain: float = 3) -> list[float]:
-    """How late each of the probe's lines was; ten of them come a second. One that is never found is an error."""
+    """How late ten lines a second were that one container writes among its others; one not found is an error."""
     time.sleep(2)
     seconds, mark = ground.sizes.latency, ground.unique("probe")
     talking = threading.Thread(target=ground.writers.pace, args=(names, RATE, seconds + 1))

@@ -1,9 +1,9 @@
 """When each container's log is looked at again: the sooner the more it has just said.
 
-At once while a file's reads come back full, after TICK when there was something, ever later up to SLOWEST while
-there is nothing. Reading each line the moment it comes is what costs; a few hundredths of a second are not seen. A
-socket that was full has to fill again first, and holds only some 280 lines: so its interval is halved while it is
-found full, down to QUICKEST, and doubled while it is not.
+At once while a file's reads come back full; else as often as a line or so is found each time, every TICK at most; ever
+later up to SLOWEST while there is nothing. Reading each line the moment it comes is what costs; a few hundredths of a
+second are not seen. A socket that was full has to fill again first, and holds only some 280 lines: so its interval is
+halved while it is found full, down to QUICKEST, and doubled while it is not.
 """
 
 import heapq
@@ -16,6 +16,8 @@ TICK = 0.05
 QUICKEST = 0.003
 """The engine takes about this long to fill a socket."""
 SLOWEST = 0.8
+WORTH = 400
+"""Bytes of documents that make a look worth its while, about one line."""
 _BEAT = TICK / 2
 
 
@@ -31,19 +33,19 @@ class Schedule:
         tail.interval = 0.0
         self._put(tail, 0.0)
 
-    def again(self, tail: Tail, now: float, spoke: bool) -> None:
-        """It was looked at; `spoke`: there was something."""
+    def again(self, tail: Tail, now: float, found: int) -> None:
+        """It was looked at, and gave so many bytes of documents."""
         if tail.source.eager:
             tail.interval = min(max(tail.interval / 2, QUICKEST), TICK) if tail.source.kind == "api" else 0.0
             self._put(tail, now + tail.interval)
-            return
-        if spoke and 0 < tail.interval < _BEAT:
+        elif found and 0 < tail.interval < _BEAT:
             tail.interval *= 2
             self._put(tail, now + tail.interval)
-            return
-        tail.interval = TICK if spoke else min(max(tail.interval, _BEAT) * 2, SLOWEST)
-        # On the beat, so that containers wake the process together.
-        self._put(tail, ((now + tail.interval) // _BEAT + 1) * _BEAT)
+        else:
+            wanted = (tail.interval or TICK) * WORTH / found if found else max(tail.interval, _BEAT) * 2
+            tail.interval = _step(wanted)
+            beat = max(_BEAT, tail.interval / 4)
+            self._put(tail, (now + tail.interval) // beat * beat)  # together, so that they wake the process once
 
     def later(self, tail: Tail, now: float) -> None:
         """It could not be looked at: no room."""
@@ -66,3 +68,11 @@ class Schedule:
     def _put(self, tail: Tail, due: float) -> None:
         tail.due = due
         heapq.heappush(self._heap, (due, next(self._ticket), tail))
+
+
+def _step(wanted: float) -> float:
+    """TICK, or twice, four times … as much, up to SLOWEST."""
+    step = TICK
+    while 2 * step <= min(wanted, SLOWEST):
+        step *= 2
+    return step

@@ -133,7 +133,7 @@ class Shipper:
         if tail.over:
             self._logs.close(tail)
         else:
-            self._schedule.again(tail, now, spoke=found is not None)
+            self._schedule.again(tail, now, found[1].size if found else 0)
 
     def _has_its_share(self, tail: Tail, now: float) -> bool:
         """Whether so much of it is in flight that it has to wait. Where the queue stalls, what may vanish has not: it
