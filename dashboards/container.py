@@ -50,7 +50,7 @@ STATE = (
         links=LOGS,
     ),
     stat(
-        "Killed for memory",
+        "OOM kills",
         "Processes killed for want of memory, in all of its runs.",
         f"max({of('container_oom_events_total')}) or vector(0)",
         worse=1,

@@ -134,7 +134,7 @@ def steps(*levels: tuple[float, str]) -> JSON:
 def bar(unit: str, most: float, *levels: tuple[float, str]) -> JSON:
     """The look of a table's column as a gauge."""
     return {"unit": unit, "min": 0, "max": most, "thresholds": steps(*levels),
-            "custom__displayMode": "lcd-gauge", "custom__cellOptions": {"type": "gauge", "mode": "lcd"},
+            "custom__displayMode": "basic", "custom__cellOptions": {"type": "gauge", "mode": "basic"},
             "color": {"mode": "thresholds"}}  # fmt: skip
 
 

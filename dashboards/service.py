@@ -68,7 +68,7 @@ STATE = (
         links=LOGS,
     ),
     stat(
-        "Killed for memory",
+        "OOM kills",
         "Processes killed for want of memory, in the time shown.",
         f"sum(increase({of('container_oom_events_total')}[$__range])) or vector(0)",
         worse=1,
@@ -77,8 +77,8 @@ STATE = (
         links=LOGS,
     ),
     stat(
-        "Memory limit used",
-        "The container that is nearest to its limit; beyond it is killed.",
+        "Memory limit",
+        "Share used by the container that is nearest to its limit; beyond it is killed.",
         f"max({of('container_memory_working_set_bytes')} / ({of('container_spec_memory_limit_bytes')} > 0))",
         "percentunit",
         bad=0.8,

@@ -43,7 +43,7 @@ STATE = (
         decimals=0,
     ),
     stat(
-        "Killed for memory",
+        "OOM kills",
         "Processes in containers that were killed for want of memory, in the time shown.",
         "sum(increase(container_oom_events_total{}[$__range])) or vector(0)",
         bad=1,
