@@ -82,11 +82,13 @@ def measured(ground: Ground, names: list[str], probe: str, found: Found, drain: 
     speaking = threading.Thread(target=_speak, args=(ground, probe, lines))
     speaking.start()
     seen: dict[str, float] = {}
-    deadline = time.monotonic() + seconds + drain
-    while len(seen) < len(lines) and time.monotonic() < deadline:
+    deadline = 0.0
+    while len(seen) < len(lines) and (speaking.is_alive() or time.monotonic() < deadline):
         for message, stamp in found().items():
             if message.startswith(mark):
                 seen.setdefault(message, time.time() - stamp)
+        if speaking.is_alive():
+            deadline = time.monotonic() + drain
         time.sleep(LOOK_EVERY)
     talking.join()
     speaking.join()
