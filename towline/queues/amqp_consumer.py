@@ -18,6 +18,7 @@ from pika.channel import Channel
 from towline.batch import Batch, decode
 from towline.errors import BatchError, QueueUnavailable
 from towline.queues import Delivery, amqp_metrics
+from towline.queues.amqp_hearing import Hearing
 from towline.queues.amqp_link import Link
 from towline.queues.amqp_message import dead_letter, deliveries_before, lines_in
 from towline.queues.amqp_publisher import Publisher
@@ -52,6 +53,7 @@ class Consumer:
         self._closed = False
         self._flushing = False
         self._average = 0.0
+        self._hearing = Hearing(self.link, lambda: self._waiting.session)
 
     # --- from any thread
 
@@ -160,6 +162,7 @@ class Consumer:
             self._flushing = False
         channel.add_on_cancel_callback(lambda _: self._cancelled(session))
         self._consume(session)
+        self._hearing.begins(session)
 
     def lost(self, error: BaseException) -> None:
         with self._changed:
@@ -196,6 +199,7 @@ class Consumer:
         with self._changed:
             if session is not self._waiting.session:
                 return
+            session.arrived += 1
             session.order.append(method.delivery_tag)
             self._waiting.push(Message(next(self._places), method.delivery_tag, session, found, body))
             self._changed.notify()

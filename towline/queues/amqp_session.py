@@ -17,6 +17,7 @@ class Session:
     done: set[int] = field(default_factory=set)
     acked: set[int] = field(default_factory=set)
     """Acknowledged out of order, and still in `order`."""
+    arrived: int = 0
     consumer: str = ""
     changing: bool = False
     orphaned: bool = False
