@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 WATCHED = ("create", "start", "die", "oom", "pause", "unpause", "rename", "update", "destroy", "health_status")
 RECONCILE = 60.0
+SETTLE = 0.5
+"""Seconds between an event and a question: the events of one start are one question, and who is gone by then is none.
+Where hundreds start and end at once, the engine and the logs have more urgent work."""
 MOST_FAILURES = 3
 """Containers in one round that the engine may fail to tell about before the round is given up."""
 
@@ -107,7 +110,10 @@ class EngineWatch:
             return  # `since` is inclusive: the last one comes again
         self._last = mark
         self._inventory.happened(container_id, action, attributes, mark[0] / 1e9)
-        if action not in ("oom", "destroy"):
+        if action == "destroy":
+            with self._wake:
+                self._asked.pop(container_id, None)
+        elif action != "oom":
             self.inspect(container_id)
 
     # --- questions
@@ -122,6 +128,8 @@ class EngineWatch:
         while not self._stopping.is_set():
             with self._wake:
                 self._wake.wait_for(self._is_wanted, listed + self._interval - monotonic())
+            self._stopping.wait(SETTLE)
+            with self._wake:
                 wanted, self._asked = list(self._asked), {}
                 listing, self._list_now = self._list_now or monotonic() - listed >= self._interval, False
             try:
