@@ -41,10 +41,6 @@ class SwarmWatch:
         self._wake = threading.Event()
         self._stopping = threading.Event()
 
-    @property
-    def in_swarm(self) -> bool:
-        return self.info is not None and self.info.swarm == "active"
-
     def run(self) -> None:
         """Look until `stop`. The engine may be away at any time, also at the start."""
         hearing = threading.Thread(target=self._keep_hearing, name="swarm events", daemon=True)
