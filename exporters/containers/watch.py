@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 WATCHED = ("create", "start", "die", "oom", "pause", "unpause", "rename", "update", "destroy", "health_status")
 RECONCILE = 60.0
-SETTLE = 0.5
+SETTLE = 2.0
 """Seconds between an event and a question: the events of one start are one question, and who is gone by then is none.
 Where hundreds start and end at once, the engine and the logs have more urgent work."""
 MOST_FAILURES = 3
