@@ -8,7 +8,6 @@ Three kinds of threads, so that nothing waits for something slow:
 
 import logging
 import queue
-import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any
 from shipper.container import Node, described
 from shipper.filters import Filters
 from shipper.roster import Inspection, Listener, Roster, by_id
+from towline.backoff import SHORTEST_WAIT, Backoff
 from towline.engine import INSPECT_TIMEOUT, Engine, Events
 from towline.errors import EngineUnavailable
 from towline.identity import is_id
@@ -30,7 +30,6 @@ __all__ = ["Listener", "Watcher"]
 log = logging.getLogger(__name__)
 
 RECONCILE = 60.0
-SHORTEST_WAIT, LONGEST_WAIT = 0.2, 10.0
 INSPECTORS = 4
 INSPECT_TRIES = 3
 
@@ -84,7 +83,7 @@ class Watcher:
 
     def run(self) -> None:
         """Tell the listener until `stop`. The engine may be away at any time, also at the start."""
-        backoff = _Backoff()
+        backoff = Backoff()
         jobs = [self._keep_listing, *[self._keep_inspecting] * INSPECTORS]
         helpers = [threading.Thread(target=job, name=job.__name__.strip("_"), daemon=True) for job in jobs]
         for thread in helpers:
@@ -215,20 +214,6 @@ class Watcher:
             return
         self._stopping.wait(SHORTEST_WAIT * wish.tries)
         self._ask(replace(wish, tries=wish.tries + 1))
-
-
-class _Backoff:
-    """Seconds to wait before trying again: longer each time, never in step with others."""
-
-    def __init__(self) -> None:
-        self._next = SHORTEST_WAIT
-
-    def next(self, lasted: float) -> float:
-        """`lasted`: how long the last try held, in seconds."""
-        if lasted > LONGEST_WAIT:
-            self._next = SHORTEST_WAIT
-        wait, self._next = self._next, min(self._next * 2, LONGEST_WAIT)
-        return wait * random.uniform(0.5, 1.0)
 
 
 def _moment(mark: Mark | None) -> str | None:

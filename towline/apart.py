@@ -1,7 +1,6 @@
 """`towline ship` and `towline index`: the two halves of `up`, each a process of its own, with a broker between them."""
 
 import logging
-import random
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, health, memory
+from towline.backoff import Backoff
 from towline.config import QUEUE, STORE, masked
 from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
@@ -20,9 +20,6 @@ from towline.service import Actor, Group, signals
 from towline.stores import Retention, Store, open_store
 
 log = logging.getLogger(__name__)
-
-FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0
-"""Seconds between two tries to open a store that is away."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +100,19 @@ class Indexing:
 
     def run(self) -> None:
         """Open the store, however long that takes; then work until `stop`."""
-        delay = FIRST_DELAY
+        backoff, waited = Backoff(), False
         while not self._stopping.is_set() and self._store is None:
             try:
                 self._store = self._opened()
             except StoreUnavailable as error:
                 self._say(str(error))
-                self._stopping.wait(delay * random.uniform(0.5, 1))
-                delay = min(2 * delay, LONGEST_DELAY)
+                waited = True
+                self._stopping.wait(backoff.next())
         with self._lock:
             if self._store is None or self._stopping.is_set():
                 return
             self._indexer = Indexer(self._queue, self._store)
-        if delay > FIRST_DELAY:
+        if waited:
             log.info("the store is there")
         self._indexer.run()
 

@@ -4,7 +4,6 @@ A scrape asks the engine nothing.
 """
 
 import logging
-import random
 import threading
 from collections.abc import Iterable, Mapping
 from time import monotonic
@@ -12,6 +11,7 @@ from typing import Any
 
 from exporters.containers.described import of_inspect
 from exporters.containers.inventory import Inventory
+from towline.backoff import LONGEST_WAIT, Backoff
 from towline.engine import Engine, Events
 from towline.errors import EngineUnavailable
 from towline.identity import is_id
@@ -25,8 +25,6 @@ SETTLE = 2.0
 Where hundreds start and end at once, the engine and the logs have more urgent work."""
 MOST_FAILURES = 3
 """Containers in one round that the engine may fail to tell about before the round is given up."""
-
-SHORTEST_WAIT, LONGEST_WAIT = 0.2, 10.0
 
 
 class EngineWatch:
@@ -52,16 +50,14 @@ class EngineWatch:
         """Follow until `stop`. The engine may be away at any time, also at the start."""
         asking = threading.Thread(target=self._keep_asking, name="inspect for metrics", daemon=True)
         asking.start()
-        wait = SHORTEST_WAIT
+        backoff = Backoff()
         while not self._stopping.is_set():
             begin = monotonic()
             try:
                 self._follow()
             except EngineUnavailable as error:
                 self.problem = str(error)
-            wait = SHORTEST_WAIT if monotonic() - begin > LONGEST_WAIT else wait
-            self._stopping.wait(wait * random.uniform(0.5, 1.0))
-            wait = min(wait * 2, LONGEST_WAIT)
+            self._stopping.wait(backoff.next(monotonic() - begin))
         asking.join(LONGEST_WAIT)
         self._engine.close()
 
