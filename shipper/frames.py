@@ -7,7 +7,7 @@ frames, only `STAMP SP text[\\r\\n]`. The first byte tells which (a stream numbe
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from struct import Struct, unpack
+from struct import Struct
 
 import orjson
 
@@ -21,7 +21,6 @@ PART_SIZE = 16 << 10
 
 _HEADER = Struct(">II")
 _STREAMS = {0x01000000: STDOUT, 0x02000000: STDERR}
-_KINDS = {kind.to_bytes(4, "big"): stream for kind, stream in _STREAMS.items()}
 _ENGINE_ERROR = 0x03000000
 _ENGINE_SAYS = b"Error grabbing logs: "
 _STAMP = re.compile(rb"(\d{4,}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
@@ -82,29 +81,6 @@ class Demultiplexer:
             frozenset(range(len(pieces))), len(rest))  # fmt: skip
 
     def _feed_frames(self, data: bytes) -> Entries | None:
-        return self._whole_lines(data) or self._one_by_one(data)
-
-    def _whole_lines(self, data: bytes) -> Entries | None:
-        """Entries of one stream, each a whole line, by a few C calls over all of them; None where anything is else."""
-        kind = data[:4]
-        if kind not in _KINDS:
-            return None
-        ended = data.endswith(b"\n")
-        rows = (data[4:] + kind if ended else data[4:]).split(b"\n" + kind)
-        last = rows.pop()
-        lengths = b"".join([row[:4] for row in rows])
-        if (
-            len(lengths) != 4 * len(rows)
-            or [len(row) - 3 for row in rows] != list(unpack(f">{len(rows)}I", lengths))
-            or b"".join([row[33:35] for row in rows]) != b"Z " * len(rows)
-            or (len(last) > 4 and len(last) >= 4 + unpack(">I", last[:4])[0])  # a whole one: a part of a line
-        ):
-            return None
-        self._rest = b"" if ended else kind + last
-        stamps, texts = [row[4:34] for row in rows], [row[35:] for row in rows]
-        return _entries(stamps, texts, _KINDS[kind], frozenset(), len(data) - len(self._rest)) if rows else None
-
-    def _one_by_one(self, data: bytes) -> Entries | None:
         stamps, texts, kinds, parts = [], [], [], []
         position, size, unpack = 0, len(data), _HEADER.unpack_from
         problem: FrameError | None = None
