@@ -20,7 +20,6 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import isnan, nan
 from typing import Any
 
@@ -29,7 +28,7 @@ from werkzeug.wrappers import Request, Response
 from exporters.exposition import Family
 from towline.errors import UsageError
 from towline.http import Handler, answer
-from towline.times import parse_time
+from towline.times import nanoseconds, parse_time
 
 INTERVAL, POINTS, MOST = 15.0, 240, 500
 """Seconds between two points, points kept, containers kept: 12 MB at most."""
@@ -243,7 +242,4 @@ def _unescaped(found: "re.Match[str]") -> str:
 
 
 def _moment(text: str | None, now: float) -> float | None:
-    if not text:
-        return None
-    whole, _, fraction = parse_time(text, now).rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
+    return nanoseconds(parse_time(text, now)) / 1e9 if text else None

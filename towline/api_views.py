@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from towline.api import FILTERS, asked, number
 from towline.errors import UsageError
 from towline.http import Handler, answer
 from towline.levels import LEVELS, UNKNOWN
-from towline.query import Query, parse_time
+from towline.query import parse_time
 from towline.stores import Document, Store
 from towline.terminal import escape
 from towline.times import nanoseconds
@@ -66,8 +66,7 @@ def _histogram(store: Store, request: Request) -> dict[str, Any]:
     step = number(request.args, "step", 0, 10**12) or fitting_step(end - begin)
     if (end - begin) / step > 5000:
         raise UsageError(f"step {step}: more than 5000 buckets; choose a longer step or a shorter range")
-    bounded = Query(query.where, query.service, query.container, query.stream, query.node, since, until)
-    found = store.histogram(bounded, step)
+    found = store.histogram(replace(query, since=since, until=until), step)
     buckets = [[begin, *(row.get(level, 0) for level in (*LEVELS, UNKNOWN))]
                for begin, row in sorted(found.counts.items())]  # fmt: skip
     return {"step": step, "since": begin, "until": end, "levels": [*LEVELS, UNKNOWN], "buckets": buckets,
@@ -84,9 +83,7 @@ def _download(store: Store, request: Request) -> Response:
     if form not in _FORMATS:
         raise UsageError(f"format {form!r}: use {' or '.join(_FORMATS)}")
     query = asked(request.args, (*FILTERS, "since", "until"), ("format",))
-    whole = Query(query.where, query.service, query.container, query.stream, query.node, query.since, query.until,
-                  "asc", 0)  # fmt: skip
-    found = store.search(whole)
+    found = store.search(replace(query, order="asc", limit=0))
     response = Response(_pieces(found, _as_json if form == "ndjson" else _as_text), content_type=_FORMATS[form])
     name = f"towline.{'ndjson' if form == 'ndjson' else 'txt'}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

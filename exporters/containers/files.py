@@ -50,10 +50,7 @@ class File:
             return os.pread(fd, BLOCK, 0)
         except OSError as error:
             self.close()
-            if error.errno in _ENDED:
-                raise Gone(self.path) from error
-            error.filename = self.path
-            raise
+            raise self._fault(error) from error
 
     def read_on(self) -> bytes:
         """All of a file that the kernel gives a page at a time."""
@@ -83,10 +80,10 @@ class File:
                 parts.append(part)
             return b"".join(parts)
         except OSError as error:
-            self.close()
-            if error.errno in _ENDED:
-                raise Gone(self.path) from error
-            error.filename = self.path
-            raise
+            raise self._fault(error) from error
         finally:
             os.close(fd)
+
+    def _fault(self, error: OSError) -> Gone | OSError:
+        """What an error of reading means."""
+        return Gone(self.path) if error.errno in _ENDED else OSError(error.errno, error.strerror, self.path)

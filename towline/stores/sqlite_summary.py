@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from towline.levels import LEVELS, UNKNOWN, level_of
+from towline.levels import LEVELS, UNKNOWN, level_of, more_severe
 from towline.query import Query, tokens
 from towline.stores.sqlite_blocks import unpack
 from towline.stores.sqlite_folder import Folder, Gone
@@ -130,9 +130,7 @@ class _Partition:
 
 
 def _expression(level: str) -> str:
-    words = " OR ".join(f'message : "{word}"' for word in LEVELS[level])
-    order = list(LEVELS)
-    above = " OR ".join(f'message : "{word}"' for each in order[: order.index(level)] for word in LEVELS[each])
+    words, above = (" OR ".join(f'message : "{word}"' for word in each) for each in (LEVELS[level], more_severe(level)))
     return f"({words}) NOT ({above})" if above else words
 
 
