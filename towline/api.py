@@ -38,7 +38,7 @@ _ABOUT = {
     "/api/search": "q, service, container, stream, node, level, since, until, order, limit, clip; JSON",
     "/api/tail": "q, service, container, stream, node, level, rate, clip, cursor; server-sent events",
     "/api/histogram": "as /api/search with step (ms); lines over time, by level",
-    "/api/containers": "limit; who has lines here, removed containers too",
+    "/api/containers": "limit, name (part of one); who has lines here, removed containers too",
     "/api/context": "container (id), sequence, before, after; the lines around one",
     "/api/download": "as /api/search with format (ndjson, text); a file, oldest first",
     "/api/about": "version, store, and what this server has",

@@ -21,6 +21,7 @@ from towline.times import nanoseconds
 
 BUCKETS = 240
 MOST_CONTAINERS = 2000
+MOST_NAME = 256
 MOST_CONTEXT = 1000
 STEPS = (1, 5, 10, 50, 100, 500, *(1000 * each for each in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
          7200, 14400, 28800, 86400, 7 * 86400, 30 * 86400)))  # fmt: skip
@@ -36,7 +37,7 @@ def handlers(store: Store) -> dict[str, Handler]:
 
     def containers(request: Request) -> Response:
         limit = number(request.args, "limit", MOST_CONTAINERS, MOST_CONTAINERS) or MOST_CONTAINERS
-        found, total = store.containers(limit)
+        found, total = store.containers(limit, request.args.get("name", "").strip()[:MOST_NAME])
         return answer({"containers": [asdict(each) for each in found], "total": total})
 
     def context(request: Request) -> Response:

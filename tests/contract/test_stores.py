@@ -477,6 +477,16 @@ def test_containers_are_told_with_the_newest_first(store: Store) -> None:
     assert store.containers(1)[1] == 2
 
 
+def test_containers_are_found_by_a_part_of_their_names(store: Store) -> None:
+    one, other = origin("Web*1.x"), origin("db.1", **{"com.docker.stack.namespace": "shop"})
+    store.write([batch(section(counting(3), one)), batch(section(counting(2, first=5), other))])
+    for name, wanted in {"web": ["Web*1.x"], "b.1": ["db.1"], "b*1": ["Web*1.x"], "shop": ["db.1"], "sho": ["db.1"],
+                         "NODE-": ["db.1", "Web*1.x"], "none": [], 'x"': [], "labels": []}.items():  # fmt: skip
+        rows, total = store.containers(10, name)
+        assert ([row.name for row in rows], total) == (wanted, len(wanted)), name
+    assert store.containers(1, "node-1")[1] == 2
+
+
 def test_an_empty_store_has_no_containers_and_an_empty_histogram(store: Store) -> None:
     assert store.containers(0) == ([], 0)
     assert store.histogram(Query(), 1000).counts == {}

@@ -201,14 +201,41 @@ def test_a_line_of_ten_megabytes_is_cut_for_the_page_and_can_be_had_whole(screen
         assert response.read().count(b"x") == 10_000_000
 
 
-def test_thousands_of_containers_are_listed_as_far_as_they_can_be_read(screen: Screen, lines: Lines) -> None:
+def many(lines: Lines, number: int) -> None:
+    """`number` containers of one line each, job-0 the first to have spoken."""
     lines.held = True
-    for number in range(2500):
-        lines([f"from {number}"], name=f"job-{number}", ago=10)
+    for each in range(number):
+        lines([f"from {each}"], name=f"job-{each}", ago=10 + (number - each) * 0.01)
+        if each % 2000 == 1999:
+            lines.write()
     lines.write()
+
+
+def listed_as_far_as_they_can_be_read(screen: Screen, number: int) -> None:
     screen.open()
-    screen.until(lambda: "2,000 of 2,500 containers" in screen.body)
+    screen.until(lambda: f"The 1,000 that spoke last of {number:,} containers" in screen.body)
     assert len(screen.texts(".service")) == 300
+    assert "700 more services: type above" in screen.body
     box = screen.find("#find")
-    box.send_keys("job-2499")
-    screen.until(lambda: screen.texts(".service .name") == ["job-2499"])
+    for name in ("job-0", f"JOB-{number - 1}"):
+        box.clear()
+        box.send_keys(name)
+        screen.until(lambda wanted=name.lower(): wanted in screen.texts(".service .name")[:1])
+    box.clear()
+    box.send_keys("nobody")
+    screen.until(lambda: "No container has such a name" in screen.body)
+
+
+def test_of_many_containers_the_newest_are_listed_and_the_server_finds_the_others(screen: Screen, lines: Lines) -> None:
+    many(lines, 1200)
+    listed_as_far_as_they_can_be_read(screen, 1200)
+
+
+@pytest.mark.soak
+def test_fifty_thousand_containers_are_no_burden(screen: Screen, lines: Lines) -> None:
+    many(lines, 50_000)
+    listed_as_far_as_they_can_be_read(screen, 50_000)
+    screen.search("service:job-17")
+    screen.until(lambda: screen.texts() == ["from 17"], 60)
+    screen.search("nothing-of-the-kind")
+    screen.until(lambda: "No line matches" in screen.body, 60)

@@ -12,7 +12,7 @@ import { VIEWS, filters, isFiltered, isLive, marks, parsed, shown } from "./stat
 import { after, span } from "./times.js";
 import { listen } from "./keys.js";
 
-const PAGE = 300, MOST_PAGE = 5000;
+const PAGE = 300, MOST_PAGE = 5000, MOST_CONTAINERS = 1000;
 let state = parsed(location.search), about = null;
 let tail = null, loading = new AbortController(), more = { older: false, newer: false }, busy = {}, left = 0, ranged = "";
 
@@ -29,7 +29,7 @@ const hover = (moment) => { histogram.mark(moment); metrics.mark(moment); };
 const histogram = new Histogram($("histogram"), { choose: (since, until) => go({ since, until, at: "" }), hover });
 const metrics = new Metrics($("metrics"), hover);
 const pipeline = new Pipeline($("pipeline"));
-const sidebar = new Sidebar($("services"), $("find"), (name) => go({ service: toggled(state.service, name), at: "" }));
+const sidebar = new Sidebar($("services"), $("find"), (name) => go({ service: toggled(state.service, name), at: "" }), () => overview());
 
 const quoted = (text) => `"${text.replaceAll('"', " ")}"`;
 const toggled = (values, value) => values.includes(value) ? values.filter((each) => each !== value) : [...values, value];
@@ -222,10 +222,12 @@ async function measured(data, signal) {
 }
 
 async function overview() {
+  const { wanted } = sidebar;
   try {
-    const [known, groups] = await Promise.all([ask("/api/containers"),
+    const [known, groups] = await Promise.all([ask("/api/containers", new URLSearchParams({ limit: MOST_CONTAINERS, name: wanted })),
       about?.features.includes("metrics") ? ask("/api/metrics", "since=10m") : { groups: [] }]);
-    sidebar.learn(known.containers, known.total, groups.groups);
+    if (wanted !== sidebar.wanted) return;
+    sidebar.learn(known.containers, known.total, groups.groups, wanted);
   } catch (error) {
     if (!list.lines.length) trouble(error.message);
   }

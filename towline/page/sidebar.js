@@ -6,15 +6,23 @@ import { ago, milliseconds } from "./times.js";
 const MOST = 300;
 
 export class Sidebar {
-  constructor(place, filter, choose) {
+  // find: asks the server again, which knows more containers than are here.
+  constructor(place, filter, choose, find) {
     Object.assign(this, { place, filter, choose, known: [], live: new Map(), total: 0, services: new Set(), signature: "" });
-    filter.addEventListener("input", () => this.draw());
+    let waiting = 0;
+    filter.addEventListener("input", () => {
+      this.draw();
+      clearTimeout(waiting);
+      waiting = setTimeout(find, 250);
+    });
   }
+
+  get wanted() { return this.filter.value.trim(); }
 
   set chosen(names) { this.services = new Set(names); this.draw(); }
 
-  learn(known, total, groups) {
-    this.learned = true;
+  learn(known, total, groups, wanted) {
+    this.learned = wanted;
     this.known = known;
     this.total = total;
     this.live = new Map(groups.map((group) => [group.key, group]));
@@ -23,7 +31,7 @@ export class Sidebar {
 
   // Stack → service → {lines, last, containers}.
   grouped() {
-    const wanted = this.filter.value.trim().toLowerCase(), stacks = new Map();
+    const wanted = this.wanted.toLowerCase(), stacks = new Map();
     const rows = [...this.known];
     const ids = new Set(rows.map((row) => row.id));
     for (const group of this.live.values()) {
@@ -52,9 +60,9 @@ export class Sidebar {
       return shown.length ? h("section", {}, stacks.length > 1 || stack ? h("h3", {}, stack ? visible(stack) : "without a stack") : null,
         h("ul", {}, shown.map(([name, service]) => this.item(name, service)))) : null;
     });
-    const removed = this.total > this.known.length ? h("p", { class: "quiet" }, `The ${count(this.known.length)} of ${count(this.total)} containers that spoke last; search finds all.`) : null;
+    const removed = this.total > this.known.length ? h("p", { class: "quiet" }, `The ${count(this.known.length)} that spoke last of ${count(this.total)} containers; type above to find the others.`) : null;
     fill(this.place, nodes, left ? h("p", { class: "quiet" }, `${count(left)} more services: type above to find them.`) : null, removed,
-      stacks.length ? null : h("p", { class: "quiet" }, !this.learned ? "Loading…" : this.filter.value ? "No container has such a name." : "No container has said anything yet."));
+      stacks.length ? null : h("p", { class: "quiet" }, this.learned !== this.wanted ? "Loading…" : this.wanted ? "No container has such a name." : "No container has said anything yet."));
     if (focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.service === focused)?.focus();
   }
 

@@ -79,9 +79,11 @@ class Store(Protocol):
         """How many lines match, in buckets of `step` milliseconds that begin at multiples of it since 1970. Order and
         limit of the query mean nothing. Levels go by words (towline.levels), as the store's index cuts them."""
 
-    def containers(self, limit: int) -> tuple[list[Known], int]:
+    def containers(self, limit: int, name: str = "") -> tuple[list[Known], int]:
         """The containers that spoke last (0: as many as the store can tell), and how many there are in all, about.
-        Those that were removed long ago are among them. Elasticsearch tells times to the millisecond."""
+        Those that were removed long ago are among them. Elasticsearch tells times to the millisecond. `name`: only
+        those that have it in the name of container, service, stack or node, whatever its case (Elasticsearch: of a
+        stack's name only the beginning, case included)."""
 
     def maintain(self) -> None:
         """Retention and housekeeping, cheap to call every few seconds, beside writes."""

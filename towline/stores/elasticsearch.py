@@ -98,9 +98,9 @@ class ElasticsearchStore:
         with translated(self._address.shown):
             return es_summary.histogram(self._client, self._address, self._reader.translation(), query, step)
 
-    def containers(self, limit: int) -> tuple[list[Known], int]:
+    def containers(self, limit: int, name: str = "") -> tuple[list[Known], int]:
         with translated(self._address.shown):
-            return es_summary.containers(self._client, self._address, limit)
+            return es_summary.containers(self._client, self._address, limit, name)
 
     def maintain(self) -> None:
         """Remove what a rollover has doubled; what is old is forgotten by the server's data stream lifecycle."""

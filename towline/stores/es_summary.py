@@ -4,6 +4,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from towline.identity import COMPOSE_PROJECT, STACK
 from towline.levels import LEVELS, UNKNOWN, more_severe
 from towline.query import Query
 from towline.stores.es_address import Address
@@ -39,7 +40,7 @@ def _level(level: str) -> Clause:
     return {"bool": clause}
 
 
-def containers(client: Elasticsearch, address: Address, limit: int) -> tuple[list[Known], int]:
+def containers(client: Elasticsearch, address: Address, limit: int, name: str = "") -> tuple[list[Known], int]:
     nanos = {"sort": [{"@timestamp": {"order": "desc"}}], "size": 1, "_source": _ORIGIN}
     aggs = {
         "containers": {
@@ -49,10 +50,21 @@ def containers(client: Elasticsearch, address: Address, limit: int) -> tuple[lis
         },
         "all": {"cardinality": {"field": "container.id", "precision_threshold": 40_000}},
     }  # fmt: skip
-    found = ask(client, address, address.layout.stream, {"size": 0, "aggs": aggs}).get("aggregations", {})
+    body = {"size": 0, "aggs": aggs, **({"query": _called(name)} if name else {})}
+    found = ask(client, address, address.layout.stream, body).get("aggregations", {})
     rows = found.get("containers", {}).get("buckets", ())
     total = int(found.get("all", {}).get("value", 0))
     return [_known(row) for row in rows], max(total, len(rows))
+
+
+def _called(name: str) -> Clause:
+    """What is true of the lines of containers that are called so; labels can only be asked for by their beginning."""
+    escaped = "".join("\\" + sign if sign in "\\*?" else sign for sign in name)
+    pattern = {"value": f"*{escaped}*", "case_insensitive": True}
+    fields = ("container.name", "service.name", "host.name")
+    wild: list[Clause] = [{"wildcard": {field: pattern}} for field in fields]
+    labels: list[Clause] = [{"prefix": {f"container.labels.{label}": name}} for label in (STACK, COMPOSE_PROJECT)]
+    return {"bool": {"filter": [{"bool": {"should": wild + labels, "minimum_should_match": 1}}]}}
 
 
 def _known(row: Any) -> Known:

@@ -71,8 +71,8 @@ class SqliteStore:
     def histogram(self, query: Query, step: int) -> Histogram:
         return sqlite_summary.tidied(sqlite_summary.histogram(self._folder, query, step))
 
-    def containers(self, limit: int) -> tuple[list[Known], int]:
-        return sqlite_summary.containers(self._folder, limit)
+    def containers(self, limit: int, name: str = "") -> tuple[list[Known], int]:
+        return sqlite_summary.containers(self._folder, limit, name)
 
     def maintain(self) -> None:
         self._writing().maintain()

@@ -33,6 +33,11 @@ class Known:
     first: str
     last: str
 
+    def called(self, name: str) -> bool:
+        """Whether `name` is part of what people call it, whatever the case."""
+        wanted = name.lower()
+        return any(wanted in each.lower() for each in (self.name, self.service, self.stack, self.node))
+
 
 def known(origin: Mapping[str, Any], lines: int, first: str, last: str) -> Known:
     """From a document, or from what all documents of one container share."""
