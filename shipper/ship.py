@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipper.checkpoint import Checkpoints
+from shipper.container import Node
+from shipper.early import EarlyLogs
 from shipper.filters import Filters, own_containers
 from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
@@ -71,7 +73,10 @@ class Shipper:
         self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set)
         filters = Filters.of(settings.include, settings.exclude, own_containers())
         engine = Engine(settings.engine)
-        self._watcher = Watcher(engine, self._logs, filters, settings.node, engine_root=settings.engine_root)
+        self._early = EarlyLogs()
+        self._watcher = Watcher(
+            engine, self._logs, filters, settings.node, engine_root=settings.engine_root, connected=self._look_early
+        )
         self._stopping = threading.Event()
         self._unsaved = False
         self._saved = 0.0
@@ -87,6 +92,7 @@ class Shipper:
         self._watcher.stop()
         self._hand_over()
         watching.join(5)
+        self._early.close()
         self._logs.close_all()
         self._spool.close()
 
@@ -103,7 +109,12 @@ class Shipper:
     def _open(self, container_id: str, log_path: Path | None, row: Row | None, fresh: bool) -> Source:
         position = resume(row)[0] if row else None
         kind, engine = self._settings.source, self._settings.engine
-        return open_source(kind, engine, container_id, log_path, position, running=True, fresh=fresh)
+        held = self._early.take(container_id)
+        return open_source(kind, engine, container_id, log_path, position, running=True, fresh=fresh, held=held)
+
+    def _look_early(self, node: Node) -> None:
+        if self._settings.source != "api":
+            self._early.look_in((node.engine_root or node.data_root) / "containers")
 
     def _round(self, now: float) -> float:
         """Everything that is due; the seconds until the next round."""

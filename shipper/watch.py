@@ -43,7 +43,7 @@ class Watcher:
     """Tells `listener` of the containers of `engine` that `filters` want.
 
     `node` names this node (default: the engine's own name); `engine_root` is where this process sees the engine's
-    data folder; `interval` is in seconds.
+    data folder; `interval` is in seconds; `connected` is called before each stream of events is opened.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Watcher:
         *,
         engine_root: Path | None = None,
         interval: float = RECONCILE,
+        connected: Callable[[Node], None] = lambda node: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.problem = f"not yet connected to the engine at {engine.url}"
@@ -63,6 +64,7 @@ class Watcher:
         self._name = node
         self._engine_root = engine_root
         self._interval = interval
+        self._connected = connected
         self._clock = clock
         self._roster = Roster(listener, filters, Node(node or "", engine_root=engine_root), self._ask)
         self._inspections: queue.PriorityQueue[tuple[int, int, Inspection | None]] = queue.PriorityQueue()
@@ -112,6 +114,7 @@ class Watcher:
         """Read one event stream to its end; raises EngineUnavailable there, unless it is our own."""
         info = self._engine.info()
         self._roster.node = Node(self._name or info.name, info.data_root, self._engine_root, info.driver, info.cluster)
+        self._connected(self.node)
         # From then on the engine's memory also tells what happens while the stream is away.
         self._last = self._last or (info.clock, "", "")
         self._why, self._quiet_since = "", None

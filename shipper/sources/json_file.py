@@ -23,15 +23,17 @@ _LARGEST_ENTRY = 1 << 20
 
 
 class JsonFileSource:
-    """See shipper.sources.Source. `path` need not exist yet."""
+    """See shipper.sources.Source. `path` need not exist yet, nor any more: `held` is its first file, opened before."""
 
     kind = "file"
     problem = ""
-    rotates = False
+    rotates_at: int | None = None
     look_every = 0.2
     """Seconds between looks at the log's name while there is still something to read in the open files."""
 
-    def __init__(self, path: Path, position: Position | None, *, running: bool, tty: bool = False) -> None:
+    def __init__(
+        self, path: Path, position: Position | None, *, running: bool, tty: bool = False, held: LogFile | None = None
+    ) -> None:
         self.tty: bool | None = tty
         self._path = path
         self._runs = Runs(position)
@@ -44,7 +46,7 @@ class JsonFileSource:
         self._drained = False
         self.refused = ""
         self.eager = False
-        self._open()
+        self._open(held)
 
     def read(self, limit: int) -> Entries | None:
         """See Source.read."""
@@ -88,10 +90,10 @@ class JsonFileSource:
         logfile.close(list(self._files))
         self._files.clear()
 
-    def _open(self) -> bool:
+    def _open(self, held: LogFile | None = None) -> bool:
         """Open the log's files from the position on; False where there are none yet."""
         try:
-            files = logfile.open_all(self._path)
+            files = _with(held, logfile.open_all(self._path))
         except PermissionError as error:
             self.refused = f"{self._path}: {error.strerror}"
             return False
@@ -192,6 +194,18 @@ class JsonFileSource:
         if overlap.found or overlap.gone:
             self._overlap = None
         return self._runs.follow(rest) if rest else None
+
+
+def _with(held: LogFile | None, files: list[LogFile]) -> list[LogFile]:
+    """The log's files, oldest first, where the first of all may be gone from its folder."""
+    if held is None:
+        return files
+    if any(file.inode == held.inode for file in files):
+        held.close()
+        return files
+    if files:
+        files[0].missing_before = "rotated"
+    return [held, *files]
 
 
 def _find(files: list[LogFile], place: Place) -> int | None:
