@@ -1,5 +1,6 @@
 """One container as the shipper sees it: what goes into every line (origin), and how its log can be read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,12 +9,19 @@ from typing import Any
 from towline.batch import Origin
 from towline.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, STACK, SWARM, clean, is_id, name_of, service_of
 
+_LOCAL_SIZE = 20_000_000
+"""What the `local` driver takes where nothing is said (moby, daemon/logger/local/config.go)."""
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+"""json-file counts in thousands (units.FromHumanSize), `local` in 1024s: the smaller is the safer here."""
 _NOT_LABELS = frozenset({"name", "image", "oldName", "exitCode", "execDuration", "execID", "signal"})
 
 
 @dataclass(frozen=True)
 class Container:
-    """`log_path` is None where the log driver writes no json-file; `rotates` where old lines of it may vanish."""
+    """`log_path` is None where the log driver writes no json-file.
+
+    rotates_at: bytes at which a file of the log is full and the next begun; None where it grows for ever.
+    """
 
     id: str
     origin: Origin
@@ -21,7 +29,7 @@ class Container:
     log_path: Path | None
     tty: bool
     running: bool
-    rotates: bool
+    rotates_at: int | None
     auto_remove: bool
 
 
@@ -78,7 +86,7 @@ def described(row: Mapping[str, Any], node: Node) -> Container:
         log_path=_log_path(container_id, driver, clean(row.get("LogPath") or ""), node),
         tty=bool(config.get("Tty")),
         running=bool(state.get("Running")) and not state.get("Restarting"),
-        rotates=_rotates(driver, _mapping(log.get("Config"))),
+        rotates_at=_rotates_at(driver, _mapping(log.get("Config"))),
         auto_remove=bool(host.get("AutoRemove")),
     )
 
@@ -94,7 +102,7 @@ def provisional(container_id: str, attributes: Mapping[str, str], node: Node, *,
         log_path=node.guess_log(container_id) if node.driver == "json-file" else None,
         tty=False,
         running=running,
-        rotates=True,
+        rotates_at=_LOCAL_SIZE,
         auto_remove=True,
     )
 
@@ -154,9 +162,14 @@ def _log_path(container_id: str, driver: str, path: str, node: Node) -> Path | N
     return node.reroot(path) if path else node.guess_log(container_id)
 
 
-def _rotates(driver: str, options: Mapping[str, Any]) -> bool:
-    """A json-file log grows for ever unless told; the other drivers forget by themselves."""
-    return driver != "json-file" or str(options.get("max-size") or "-1") != "-1"
+def _rotates_at(driver: str, options: Mapping[str, Any]) -> int | None:
+    """A json-file log grows for ever unless told; what the other drivers keep is like the `local` one's."""
+    size = str(options.get("max-size") or "").lower()
+    if not size or size.startswith("-"):
+        return None if driver == "json-file" else _LOCAL_SIZE
+    number = re.match(r"\d+", size)
+    unit = re.search(r"[kmgtp]", size)
+    return int(number[0]) * _UNITS[unit[0] if unit else ""] if number else _LOCAL_SIZE
 
 
 def _labels(value: Any) -> dict[str, str]:

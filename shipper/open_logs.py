@@ -161,8 +161,8 @@ class OpenLogs:
             tail.origin = container.origin
             tail.source.tty = container.tty
             # What is removed at its end can't be asked again: there the follower is all there is.
-            tail.source.rotates = container.rotates and not container.auto_remove
-            tail.urgent = tail.source.kind == "api" or container.rotates or container.auto_remove
+            tail.source.rotates_at = None if container.auto_remove else container.rotates_at
+            tail.urgent = tail.source.kind == "api" or container.rotates_at is not None or container.auto_remove
             self._schedule.soon(tail)
 
     def _stop(self, container_id: str) -> None:

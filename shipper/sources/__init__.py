@@ -13,8 +13,8 @@ class Source(Protocol):
 
     tty: bool | None
     """Whether the container has a terminal; None: not known yet."""
-    rotates: bool
-    """Whether old lines of the log may vanish while it is read."""
+    rotates_at: int | None
+    """Bytes at which a file of the log is full, and the oldest may vanish; None where that never happens."""
     kind: str
     """"file" or "api"."""
     eager: bool

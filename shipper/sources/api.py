@@ -18,6 +18,9 @@ engine reads the whole log for it, where a tail costs what it holds.
 An answer's end looks the same whether the log ended or the connection broke. So no end is believed by itself: a TAIL
 follows it, and that the position is gone is believed only where the same ALL answer went as far as the END before it.
 
+Where a log is written so quickly that it is rotated every few seconds, no follower is trusted at all: the engine's own
+lag may be long enough then (api_pace.py), and snapshots are taken until it has calmed down.
+
 A follower also repeats entries when the log is rotated (seen with 20.10). So where a stream's stamps do not grow in
 what is followed, the log itself is asked, by a TAIL snapshot; snapshots are taken as they are.
 """
@@ -34,10 +37,16 @@ from shipper.entries import Entries, Position
 from shipper.frames import Demultiplexer, EngineError, FrameError
 from shipper.resume import Overlap, Runs, head
 from shipper.sources.api_connection import FULL, Answered, ConnectionBroken, LogConnection, endpoint, request
+from shipper.sources.api_pace import PER_ENTRY, Pace
 
 FEW = 2000
 """New entries in a snapshot that a follower may safely be left to catch up with."""
 FIRST_TAIL = 200
+ROTATING_TAIL = FIRST_TAIL // 2
+"""What a follower of a log that is rotated begins with: less than a socket holds, so that one that is full has given
+lines that are newer."""
+POLL = 0.1
+"""Seconds between snapshots of a log that is rotated too quickly to be followed."""
 LONGEST_TAIL = 2 << 20
 ANCHOR_WAIT = 5.0
 """Seconds after which a quiet follower has sent its tail, and the position was not among it."""
@@ -97,7 +106,8 @@ class ApiSource:
         self._engine = endpoint(engine_url)
         self._container = container_id
         self.tty = tty
-        self.rotates = False
+        self.rotates_at: int | None = None
+        self._pace = Pace(clocks.steady)
         self._clocks = clocks
         self._running = running
         self._runs = Runs(position)
@@ -235,8 +245,11 @@ class ApiSource:
         return request(self._container, **query)
 
     def _tail_is_safe(self) -> bool:
-        most = FIRST_TAIL if self.rotates else 2 * FEW
-        return self._step is Step.TAIL and self._tail <= most and not self._doubted
+        most = 2 * FEW if self.rotates_at is None else ROTATING_TAIL
+        return self._step is Step.TAIL and self._tail <= most and not self._doubted and not self._is_quick()
+
+    def _is_quick(self) -> bool:
+        return self.rotates_at is not None and self._pace.is_quick(self.rotates_at)
 
     def _go(self, step: Step, tail: int = FIRST_TAIL) -> None:
         """Ask this next, at once."""
@@ -271,10 +284,9 @@ class ApiSource:
         if paused and full and self._following and self._running:
             self._go(Step.TAIL)  # the engine waited for us, and may have skipped files meanwhile
             return None
-        waits = full and self.rotates and self._is_live()
         self.eager = full
         entries = self._cut(data)
-        if waits and self._connection:
+        if full and self.rotates_at is not None and self._connection and self._is_live():
             # The engine waits for us to take more. Should the log rotate twice until then, it skips whole files.
             self._doubted = True
             self._go(Step.TAIL)
@@ -309,7 +321,7 @@ class ApiSource:
         new = overlap.feed(entries) if overlap else entries
         if overlap and not overlap.found and self._missed(overlap):
             return None
-        new = self._believed(new) if new else None
+        new = self._believed(new) if new and self._paced(new) else None
         if not new:
             return None
         if overlap and overlap.gone and self._accept and new.gap:
@@ -336,6 +348,16 @@ class ApiSource:
             self._go(Step.END)
         else:
             self._go(Step.TAIL, max(2 * FEW, 8 * self._tail))
+
+    def _paced(self, new: Entries) -> bool:
+        """False where so much at once makes a follower doubtful: the same is asked for again, as a snapshot."""
+        if self.rotates_at is None:
+            return True
+        self._pace.took(new.size + PER_ENTRY * len(new), self.rotates_at)
+        if not self._following or not self._is_quick() or not self._running:
+            return True
+        self._go(Step.TAIL if self._known else Step.BEGIN)
+        return False
 
     def _believed(self, entries: Entries) -> Entries | None:
         """The entries up to where the follower seems to repeat itself."""
@@ -412,9 +434,13 @@ class ApiSource:
     def _go_tail(self) -> None:
         """Catch up with what came meanwhile: about as much as the last tail brought, or less."""
         self._doubted = False
-        few = FIRST_TAIL // 2 if self.rotates else FEW
-        much = self._step is Step.TAIL and self._new >= few
-        enough = FIRST_TAIL if self.rotates or not self._running else 2 * FEW
+        if self._is_quick() and self._running:
+            self._go(Step.TAIL, 2 * self._new + FIRST_TAIL)
+            self.eager = False
+            self._retry_at = self._clocks.steady() + POLL
+            return
+        enough = 2 * FEW if self.rotates_at is None else ROTATING_TAIL
+        much = self._step is Step.TAIL and self._new >= enough // 2
         self._go(Step.TAIL, 4 * self._new + 1 if much and self._running else enough)
 
     def _not_found(self, overlap: Overlap) -> None:

@@ -40,7 +40,7 @@ def test_a_plain_container() -> None:
         "data_stream": {"type": "logs", "dataset": "docker", "namespace": "default"},
     }
     assert (container.id, container.driver, container.running, container.tty) == (ID, "json-file", True, False)
-    assert (container.rotates, container.auto_remove) == (False, False)
+    assert (container.rotates_at, container.auto_remove) == (None, False)
 
 
 def test_a_swarm_task_is_of_its_service() -> None:
@@ -104,17 +104,21 @@ def test_a_service_name_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("driver", "options", "rotates"),
+    ("driver", "options", "rotates_at"),
     [
-        ("json-file", {}, False),
-        ("json-file", {"max-size": "-1"}, False),
-        ("json-file", {"max-size": "10m", "max-file": "3"}, True),
-        ("local", {}, True),
+        ("json-file", {}, None),
+        ("json-file", {"max-size": "-1"}, None),
+        ("json-file", {"max-size": "10m", "max-file": "3"}, 10_000_000),
+        ("json-file", {"max-size": "64KB"}, 64_000),
+        ("json-file", {"max-size": "4096"}, 4096),
+        ("json-file", {"max-size": "what?"}, 20_000_000),
+        ("local", {}, 20_000_000),
+        ("local", {"max-size": "1g"}, 1_000_000_000),
     ],
 )
-def test_who_may_forget_lines(driver: str, options: dict[str, str], rotates: bool) -> None:
+def test_who_may_forget_lines(driver: str, options: dict[str, str], rotates_at: int | None) -> None:
     host = {"LogConfig": {"Type": driver, "Config": options}}
-    assert described(inspection(HostConfig=host), NODE).rotates is rotates
+    assert described(inspection(HostConfig=host), NODE).rotates_at == rotates_at
 
 
 @pytest.mark.parametrize("driver", ["local", "journald", "none", "syslog"])
@@ -155,7 +159,7 @@ def test_an_event_alone_gives_the_same_origin_as_the_inspection() -> None:
     container = provisional(ID, event, NODE, running=False)
     assert container.origin == described(inspection(labels=labels), NODE).origin
     assert container.log_path == described(inspection(), NODE).log_path
-    assert (container.running, container.auto_remove, container.rotates) == (False, True, True)
+    assert (container.running, container.auto_remove, container.rotates_at) == (False, True, 20_000_000)
 
 
 def test_a_row_of_the_list_serves_as_an_event() -> None:
@@ -185,4 +189,9 @@ def test_a_real_container_is_described_as_it_was_started(
     assert container.origin.fields["container"] == {
         "id": started.id, "name": f"{prefix}-real", "image": {"name": test_image}, "labels": labels}  # fmt: skip
     assert (container.origin.service, container.origin.node) == ("Ünï \x1b[31m", info.name)
-    assert (container.tty, container.running, container.rotates, container.auto_remove) == (True, True, True, False)
+    assert (container.tty, container.running, container.rotates_at, container.auto_remove) == (
+        True,
+        True,
+        1_000_000,
+        False,
+    )

@@ -64,11 +64,11 @@ def test_a_terminal_has_one_stream(source: str, up: Make, generators: Generators
 
 
 @pytest.mark.parametrize("options", [
-    {"max-size": "64k", "max-file": "50"},
-    {"max-size": "64k", "max-file": "50", "compress": "true"},
+    {"max-size": "64k", "max-file": "100"},
+    {"max-size": "64k", "max-file": "100", "compress": "true"},
 ], ids=["plain", "compressed"])  # fmt: skip
 def test_rotation_is_followed(options: dict[str, str], source: str, up: Make, generators: Generators) -> None:
-    """About 30 rotations that keep everything; the reader starts in the middle."""
+    """About 60 rotations that keep everything; the reader starts in the middle."""
     container = generators.start("rotating", 8000, burst=50, pause=0.05, log=options, streams=("stdout", "stderr"))
     towline = up("--source", source).start()
     finished(container)
