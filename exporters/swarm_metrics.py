@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from exporters.exposition import Family, family, labels
+from exporters.scrape import Incomplete
 from exporters.swarm import JOBS, Node, Service, Swarm
 from exporters.swarm_watch import SwarmWatch
 from exporters.targets import found_targets
-from towline.errors import EngineUnavailable
+from towline.engine import EngineInfo
 
 FAILED = frozenset({"failed", "rejected"})
 ALWAYS = ("pending", "running", "failed")
@@ -39,7 +40,7 @@ class Failures:
 
 
 class SwarmCollector:
-    """Collector "swarm": no families without a Swarm, only `node_meta` on a worker."""
+    """Collector "swarm": no families without a Swarm, only those about this node on a worker."""
 
     name = "swarm"
 
@@ -51,14 +52,18 @@ class SwarmCollector:
         self._made: tuple[Swarm, list[Family]] | None = None
 
     def collect(self) -> Iterable[Family]:
-        """Raises EngineUnavailable where the engine, or the Swarm's majority, can't be asked."""
-        if self._watch.problem:
-            raise EngineUnavailable(self._watch.problem)
-        info, swarm = self._watch.info, self._watch.swarm
-        if info is not None and info.swarm_node:
-            yield node_meta(info.swarm_node, self._node or info.name)
-        if swarm is not None:
-            yield from self._of_look(swarm)
+        """Raises Incomplete where the engine, or the Swarm's majority, can't be asked: who this node is stays told."""
+        problem, info, swarm = self._watch.problem, self._watch.info, self._watch.swarm
+        here = list(self._of_this_node(info)) if info is not None and info.swarm_node else []
+        if problem:
+            raise Incomplete(problem, here)
+        return here + (self._of_look(swarm) if swarm is not None else [])
+
+    def _of_this_node(self, info: EngineInfo) -> Iterator[Family]:
+        yield node_meta(info.swarm_node, self._node or info.name)
+        if not self._watch.problem:
+            yield _gauge("swarm_manager", "Whether this node manages the Swarm, and so tells of it.",
+                         [("", int(info.swarm_manager))])  # fmt: skip
 
     def _of_look(self, swarm: Swarm) -> list[Family]:
         """Made once for each look, however often it is scraped."""

@@ -1,6 +1,6 @@
 """Keeps a look at the Swarm: a manager is asked every few seconds and after its events, never in a scrape.
 
-Where there is no Swarm, or this node is a worker, only `docker info` is asked for, once a minute.
+A worker asks for `docker info` as often: it may be promoted. Where there is no Swarm that is asked once a minute.
 """
 
 import logging
@@ -15,12 +15,18 @@ from towline.errors import EngineUnavailable
 log = logging.getLogger(__name__)
 
 INTERVAL, SELDOM, SETTLE, RETRY = 15.0, 60.0, 1.0, 10.0
-"""Seconds between two looks: of a manager, of others, after an event, after a failure."""
+"""Seconds between two looks: in a Swarm, elsewhere, after an event, after a failure."""
 
 THRIFT = 50
 """A look that took long is followed by a pause this many times as long: two percent of a core at most."""
 
 CHANGES = ("create", "update", "remove")
+
+_USELESS = {
+    "locked": "the Swarm is locked on this node: `docker swarm unlock` it",
+    "error": "this node can't take part in its Swarm: `docker info` says why",
+}
+"""States of a node in which its engine tells nothing of the Swarm."""
 
 
 class SwarmWatch:
@@ -33,6 +39,7 @@ class SwarmWatch:
         """Why nothing is known of the Swarm, "" where it is, and where there is none."""
         self.swarm: Swarm | None = None
         self.info: EngineInfo | None = None
+        """What the engine said last of itself, kept while it is away."""
         self._engine = engine
         self._interval = interval
         self._listener = listener
@@ -65,21 +72,42 @@ class SwarmWatch:
         try:
             pause = self._ask(begin)
         except EngineUnavailable as error:
-            self.swarm, self.info, self.problem = None, None, str(error)
+            self.problem, self.swarm, self._asked_at = str(error), None, -SELDOM
             return min(RETRY, self._interval)
         self.problem = ""
         return max(pause, THRIFT * (monotonic() - begin))
 
     def _ask(self, now: float) -> float:
-        if self.info is None or now - self._asked_at >= SELDOM or not self.info.swarm_manager:
-            self.info, self._asked_at = self._engine.info(), now
-        if not self.info.swarm_manager:
+        info = self.info
+        if info is None or now - self._asked_at >= SELDOM or not info.swarm_manager:
+            info = self._who_is_here(now)
+        if info.swarm_manager:
+            try:
+                self._see()
+            except EngineUnavailable:
+                info = self._who_is_here(now)  # one that was demoted refuses; one that lacks a majority does, too
+                if info.swarm_manager:
+                    raise
+        if not info.swarm_manager:
             self.swarm = None
-            return max(SELDOM, self._interval)
+        return self._interval if info.swarm_node else max(SELDOM, self._interval)
+
+    def _who_is_here(self, now: float) -> EngineInfo:
+        """Raises EngineUnavailable also where this node is in a Swarm, but of no use there."""
+        info, before = self._engine.info(), self.info
+        self.info, self._asked_at = info, now
+        if before is not None and before.swarm_manager != info.swarm_manager:
+            begins = "manages the Swarm from now on: it tells all about it"
+            ends = "manages no Swarm any more: others tell of services, tasks and nodes"
+            log.info("node %s %s", info.name, begins if info.swarm_manager else ends)
+        if info.swarm in _USELESS:
+            raise EngineUnavailable(_USELESS[info.swarm])
+        return info
+
+    def _see(self) -> None:
         found = read(self._engine.swarm("services"), self._engine.swarm("tasks"), self._engine.swarm("nodes"))
         self._listener(found)
         self.swarm = found
-        return self._interval
 
     def _keep_hearing(self) -> None:
         """Of services and nodes only a manager hears; `docker swarm init` and `join` show in the looks."""
