@@ -10,6 +10,7 @@ https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from math import inf, isnan
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -74,22 +75,23 @@ def pieces(families: Iterable[Family], openmetrics: bool = False) -> Iterator[by
     for found in families:
         groups.setdefault(found.name, []).append(found)
     for name in sorted(groups):
-        body = b"".join([found.body for found in groups[name]])
-        if body:
+        bodies = filter(None, (found.body for found in groups[name]))
+        for body in islice(bodies, 1):
             yield _header(groups[name][0], openmetrics)
             yield body
+        yield from bodies
     if openmetrics:
         yield b"# EOF\n"
 
 
-def encoded(families: Iterable[Family], accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the answer to a request with these headers ("" for one that it lacks)."""
+def encoded(families: Iterable[Family], accept: str, accept_encoding: str) -> tuple[list[bytes], dict[str, str]]:
+    """The body in pieces, and the headers, of the answer to a request with these headers ("" for one that it lacks)."""
     openmetrics = negotiate(accept)
     headers = {"Content-Type": content_type(openmetrics), "Vary": "Accept, Accept-Encoding"}
     parts = pieces(families, openmetrics)
     if accepts_gzip(accept_encoding):
-        return compress(parts), headers | {"Content-Encoding": "gzip"}
-    return b"".join(parts), headers
+        return list(compress(parts)), headers | {"Content-Encoding": "gzip"}
+    return list(parts), headers
 
 
 def _header(found: Family, openmetrics: bool) -> bytes:
@@ -119,11 +121,11 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
-def compress(parts: Iterable[bytes]) -> bytes:
+def compress(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Gzip at level 1: a scrape is as small as it needs to be, in a seventh of the time of level 9."""
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    packed = [packer.compress(part) for part in parts]
-    return b"".join([*packed, packer.flush()])
+    yield from filter(None, map(packer.compress, parts))
+    yield packer.flush()
 
 
 def _weight(part: str) -> tuple[str, float]:

@@ -55,12 +55,13 @@ def export(listen: tuple[str, int], **values: Any) -> None:
     """
     logs.configure(values["log_level"])
     from exporters.serve import Exporter
-    from towline import __version__, health
+    from towline import __version__, health, memory
     from towline.http import HttpServer, Site, known_hosts, probe
     from towline.metrics import REGISTRY
     from towline.service import Group, signals
 
     probe(listen)
+    memory.share()
     exporter = Exporter(export_settings(values))
     pages = health.handlers(REGISTRY, {"engine": lambda: exporter.problem})
     pages |= {"/metrics": exporter.metrics(REGISTRY), "/sd/targets": exporter.targets}
