@@ -150,6 +150,17 @@ function drawn() {
 // In a hidden tab no frame comes: look now and then, so that memory stays bounded.
 setInterval(() => { if (document.hidden && arrived.length) drawn(); }, 1000);
 
+// A tab that nobody sees gives its connection back, and so does a page that was left.
+let unseen = 0;
+function seen() {
+  clearTimeout(unseen);
+  if (document.hidden) unseen = setTimeout(() => tail?.rest(), 5000);
+  else if (tail && !tail.wake()) load();
+}
+document.addEventListener("visibilitychange", seen);
+addEventListener("pagehide", () => { loading.abort(); tail?.rest(); });
+addEventListener("pageshow", (event) => { if (event.persisted) load(); });
+
 function stopTail() {
   tail?.close();
   tail = null;

@@ -31,7 +31,7 @@ export function searching(filters, range) {
 // A live tail that comes back where it was: EventSource does so by itself, but for answers that are errors.
 export class Tail {
   constructor(filters, { onLines, onOpen, onTrouble }) {
-    Object.assign(this, { onLines, onOpen, onTrouble, cursor: "", closed: false, delay: 1000 });
+    Object.assign(this, { onLines, onOpen, onTrouble, cursor: "", closed: false, resting: false, delay: 1000 });
     this.filters = new URLSearchParams(filters);
     this.filters.set("rate", RATE);
     this.filters.set("clip", CLIP);
@@ -60,11 +60,26 @@ export class Tail {
     given.set("limit", "1");
     let text = "The server ended the live tail; trying again.", status = 0;
     try { await ask("/api/search", given); } catch (error) { text = error.message; status = error.status ?? 0; }
-    if (this.closed) return;
+    if (this.closed || this.resting) return;
     this.onTrouble(text);
     if (status === 400) return;
     this.timer = setTimeout(() => this.connect(), this.delay);
     this.delay = Math.min(this.delay * 2, 10000);
+  }
+
+  // Gives the connection back: a browser has only six for all tabs of one server.
+  rest() {
+    this.resting = true;
+    clearTimeout(this.timer);
+    this.source.close();
+  }
+
+  // Goes on where it was; false where it had not begun.
+  wake() {
+    if (!this.resting) return true;
+    this.resting = false;
+    if (this.cursor) this.connect();
+    return Boolean(this.cursor);
   }
 
   close() {
