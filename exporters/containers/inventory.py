@@ -206,6 +206,7 @@ class Inventory:
     def _add(self, found: Described) -> Known:
         block = self._naming.block(found.id, found.name, found.image, found.labels)
         known = self._known[found.id] = Known(found, block)
+        self.changes += 1
         return known
 
     def _tell(self, known: Known, told: Described) -> None:

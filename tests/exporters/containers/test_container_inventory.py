@@ -72,6 +72,14 @@ def test_what_ran_before_anybody_watched_counts_from_what_the_engine_tells() -> 
     assert only(known).restarts == 2
 
 
+def test_a_container_that_is_first_told_of_when_asked_about_is_a_change() -> None:
+    """Who scraped before the engine's first list would never look for its cgroup, nor for its network."""
+    known = inventory()
+    before = known.changes
+    known.inspected(ANSWERS[15.0])
+    assert known.changes > before
+
+
 def test_the_kernels_count_and_the_engines_events_are_the_same_kills() -> None:
     known = inventory()
     known.inspected(ANSWERS[11.5])
