@@ -6,11 +6,14 @@
      "groups": [{"key": "web", "name": "web", "service": "web", "stack": "shop", "state": "running",
                  "health": "", "restarts": 0,
                  "series": {"cpu": [cores, …], "memory": [bytes, …], "receive": [bytes/s, …], "transmit": […],
-                            "read": […], "write": […]},
-                 "changes": [{"time": …, "container": "web.1", "state": "exited"}, …]}, …]}
+                            "read": […], "write": […]}}, …],
+     "happened": [{"time": …, "what": "stopped", "id": "4f…", "container": "web.1", "service": "web",
+                   "about": "137"}, …]}
+
+`what` is started, stopped, deployed, oom, unhealthy or healthy (exporters.containers.chronicle).
 
 `by=container` (default; key is the id), `by=service` (sums; key is the name) or `by=node` (key "node": what the whole
-machine uses); `service=`, `container=` (name) choose, both repeatable; `since=`, `until=` bound as in /api/search.
+machine uses); `service=`, `container=` (name or id) choose, both repeatable; `since=`, `until=` as in /api/search.
 """
 
 import re
@@ -25,6 +28,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from exporters.containers.chronicle import Happening
 from exporters.exposition import Family
 from towline.errors import UsageError
 from towline.http import Handler, answer
@@ -62,21 +66,22 @@ class Track:
     state: str = ""
     health: str = ""
     restarts: int = 0
-    changes: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=50))
     seen: int = 0
 
 
 class History:
-    """An actor that takes a point every `interval` seconds from `families`."""
+    """An actor that takes a point every `interval` seconds from `families`; `happened` tells marks, oldest first."""
 
     def __init__(
         self,
         families: Callable[[], Iterable[Family]],
+        happened: Callable[[], Iterable[Happening]] = tuple,
         *,
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._families = families
+        self._happened = happened
         self._interval = interval
         self._clock = clock
         self._times: deque[float] = deque(maxlen=POINTS)
@@ -112,7 +117,7 @@ class History:
         for track in self._tracks.values():
             track.totals.clear()
         for name, samples in rows:
-            self._learn(name, samples, now, place)
+            self._learn(name, samples, place)
         for key, track in self._tracks.items():
             for name, total in track.totals.items():
                 earlier = before.get(key, {}).get(name)
@@ -120,7 +125,7 @@ class History:
                     track.series[name][place] = (total - earlier) / spent
         self._forget()
 
-    def _learn(self, name: str, samples: list[tuple[str, float]], now: float, place: int) -> None:
+    def _learn(self, name: str, samples: list[tuple[str, float]], place: int) -> None:
         for block, value in samples:
             labels = self._labels(block)
             track = self._track(labels)
@@ -128,9 +133,7 @@ class History:
                 continue
             track.seen = self._count
             if name == STATE:
-                if value and track.state != labels.get("state", ""):
-                    track.state = labels.get("state", "")
-                    track.changes.append((now, track.state))
+                track.state = labels.get("state", "") if value else track.state
             elif name == HEALTH:
                 track.health = labels.get("status", "") if value else track.health
             elif name == RESTARTS:
@@ -190,7 +193,16 @@ class History:
                 if (since is None or moment >= since) and (until is None or moment <= until)]  # fmt: skip
             places = [place for _, place in wanted]
             groups = [_group(key, by, tracks, places) for key, tracks in self._chosen(by, services, containers)]
-        return {"interval": self._interval, "times": [round(moment, 3) for moment, _ in wanted], "groups": groups}
+        happened = [
+            each.told()
+            for each in self._happened()
+            if (since is None or each.time >= since)
+            and (until is None or each.time <= until)
+            and (not services or each.service in services)
+            and _is_chosen(each.container, each.id, containers)
+        ]
+        return {"interval": self._interval, "times": [round(moment, 3) for moment, _ in wanted], "groups": groups,
+                "happened": happened[-MOST:]}  # fmt: skip
 
     def _chosen(self, by: str, services: set[str], containers: set[str]) -> list[tuple[str, list[Track]]]:
         if by == "node":
@@ -200,7 +212,7 @@ class History:
             labels = track.labels
             if key == "/" or (services and labels.get("service", "") not in services):
                 continue
-            if containers and labels.get("name", "") not in containers:
+            if not _is_chosen(labels.get("name", ""), key.removeprefix("/docker/"), containers):
                 continue
             group = labels.get("service", "") if by == "service" else key.removeprefix("/docker/")
             groups.setdefault(group, []).append(track)
@@ -209,8 +221,6 @@ class History:
 
 def _group(key: str, by: str, tracks: list[Track], places: list[int]) -> dict[str, Any]:
     labels = tracks[0].labels
-    changes = sorted((moment, track.labels.get("name", ""), state) for track in tracks
-                     for moment, state in track.changes)  # fmt: skip
     return {
         "key": key,
         "name": labels.get("name", "") if by == "container" else key,
@@ -221,8 +231,11 @@ def _group(key: str, by: str, tracks: list[Track], places: list[int]) -> dict[st
         "health": tracks[0].health if by == "container" else "",
         "restarts": sum(track.restarts for track in tracks),
         "series": {name: [_sum(tracks, name, place) for place in places] for name in SERIES},
-        "changes": [{"time": round(moment, 3), "container": name, "state": state} for moment, name, state in changes],
     }
+
+
+def _is_chosen(name: str, identity: str, containers: set[str]) -> bool:
+    return not containers or name in containers or identity in containers
 
 
 def _sum(tracks: list[Track], name: str, place: int) -> float | None:

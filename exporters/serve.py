@@ -11,6 +11,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.wrappers import Request, Response
 
 from exporters.containers import Containers, ContainerSettings
+from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, encoded, family, labels
 from exporters.node import Host, collectors
 from exporters.scrape import Scrape
@@ -84,6 +85,10 @@ class Exporter:
     def containers(self) -> list[Family]:
         """Only what is known of containers and the Swarm."""
         return self._scrapes[0].families()
+
+    def happenings(self) -> list[Happening]:
+        """What happened to containers lately, oldest first."""
+        return self._containers.inventory.happenings()
 
     def targets(self, request: Request) -> Response:
         """The handler of `/sd/targets`. Prometheus keeps the last list while the answer is an error."""

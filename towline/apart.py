@@ -13,7 +13,7 @@ from towline.backoff import Backoff
 from towline.config import QUEUE, STORE, masked
 from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
-from towline.metrics import REGISTRY
+from towline.metrics import QUEUE_BYTES, REGISTRY
 from towline.places import make_folder
 from towline.queues import Queue, open_queue
 from towline.service import Actor, Group, signals
@@ -43,6 +43,7 @@ def ship(queue_url: str, listen: tuple[str, int], settings: ShipSettings) -> Non
     with ExitStack() as parts:
         queue = open_queue(queue_url, max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
         parts.callback(queue.close)
+        QUEUE_BYTES.set_function(queue.depth)
         shipper = Shipper(queue, settings)
         log.info("towline %s ships", __version__, extra={"queue": masked(QUEUE, queue_url), "state": settings.state})
         problems = {"shipper": lambda: shipper.problem, "queue": health.of_check(queue.check)}
@@ -59,6 +60,7 @@ def index(settings: IndexSettings) -> None:
     with ExitStack() as parts:
         queue = open_queue(settings.queue, max_bytes=settings.memory)
         parts.callback(queue.close)
+        QUEUE_BYTES.set_function(queue.depth)
         indexing = Indexing(queue, lambda: open_store(settings.store, retention=settings.retention))
         parts.callback(indexing.close)
         shown = {"queue": masked(QUEUE, settings.queue), "store": masked(STORE, settings.store)}

@@ -1,16 +1,16 @@
-"""What the page asks beside lines: counts over time, containers, the lines around one, downloads, the ledger."""
+"""What the page asks beside lines: counts over time, containers, the lines around one, downloads."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
-from prometheus_client import CollectorRegistry
 from werkzeug.wrappers import Request, Response
 
-from towline import __version__, health
+from towline import __version__
 from towline.api import FILTERS, asked, number
+from towline.api_pipeline import pipeline as pipeline
 from towline.errors import UsageError
 from towline.http import Handler, answer
 from towline.levels import LEVELS, UNKNOWN
@@ -122,49 +122,3 @@ def about(shown_store: str, features: Iterable[str], node: str = "") -> dict[str
         return answer({**content, "now": round(time.time(), 3)})
 
     return {"/api/about": told}
-
-
-_COUNTS = {
-    f"towline_lines_{name}_total": name
-    for name in ("read", "published", "confirmed", "indexed", "duplicate", "dead_lettered")
-}
-_GAUGES = {"towline_in_flight_bytes": "in_flight_bytes", "towline_spool_bytes": "spool_bytes",
-           "towline_lag_seconds_count": "lag_count", "towline_lag_seconds_sum": "lag_sum",
-           "towline_store_errors_total": "store_errors"}  # fmt: skip
-
-
-def pipeline(registry: CollectorRegistry, problems: Mapping[str, health.Problem]) -> dict[str, Handler]:
-    """`/api/pipeline`: the ledger by service, what waits, how late, and what is wrong."""
-
-    def shown(request: Request) -> Response:
-        content = ledger(registry)
-        content["problems"] = {name: text for name, problem in problems.items() if (text := health.told(problem))}
-        content["time"] = round(time.time(), 3)
-        return answer(content)
-
-    return {"/api/pipeline": shown}
-
-
-def ledger(registry: CollectorRegistry) -> dict[str, Any]:
-    """The registry's metrics of the ledger, as the page draws them; lag as a histogram of seconds."""
-    services: dict[str, dict[str, Any]] = {}
-    content: dict[str, Any] = {"gaps": {}, "containers": {}, "lag_buckets": []}
-    for metric in registry.collect():
-        for sample in metric.samples:
-            name, labels, value = sample.name, sample.labels, sample.value
-            row = services.setdefault(labels["service"], {"dropped": {}}) if "service" in labels else {}
-            if name in _COUNTS:
-                row[_COUNTS[name]] = value
-            elif name == "towline_lines_in_flight":
-                row["in_flight"] = value
-            elif name == "towline_lines_dropped_total":
-                row["dropped"][labels["reason"]] = value
-            elif name == "towline_gaps_total":
-                content["gaps"][labels["reason"]] = content["gaps"].get(labels["reason"], 0) + value
-            elif name == "towline_containers":
-                content["containers"][labels["source"]] = value
-            elif name == "towline_lag_seconds_bucket":
-                content["lag_buckets"].append([labels["le"], value])
-            elif name in _GAUGES:
-                content[_GAUGES[name]] = value
-    return {"services": services, **content}

@@ -16,19 +16,24 @@ MOST_TAILS = 64
 
 
 @click.command(short_help="Serve the page over a store.")
+@click.option("--metrics", "urls", metavar="URL", multiple=True, envvar="TOWLINE_METRICS", show_envvar=True,
+              help="Where a `ship` or `index` shows its metrics: http://node1:8514/metrics. Repeatable; all of them "
+              "together are the pipeline that the page draws.")  # fmt: skip
 @options(STORE, DATA, LISTEN, LOG_LEVEL)
-def page(store: str | None, data: Path | None, listen: tuple[str, int], **values: Any) -> None:
+def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tuple[str, ...], **values: Any) -> None:
     """Serve the page, and /api, over a store that `towline index` fills. It only reads.
 
     \b
     towline page --store https://elasticsearch:9200
+    towline page --store https://elasticsearch:9200 --metrics http://node1:8514/metrics
+        --metrics http://indexer:8514/metrics
     TOWLINE_TOKEN_FILE=/run/secrets/towline towline page --store https://elasticsearch:9200 --listen :8514
 
     Only this machine can ask unless --listen says otherwise; then a token is needed, which browsers ask for as the
     password (any user name).
     """
     logs.configure(values["log_level"])
-    from towline import api, api_views, health
+    from towline import api, api_pipeline, api_views, health
     from towline import page as files
     from towline.http import HttpServer, Site, Tails, check_token, known_hosts, probe
     from towline.metrics import REGISTRY
@@ -38,13 +43,14 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], **values
 
     token = config.secret(TOKEN)
     check_token(listen, token)
+    ledger = api_pipeline.elsewhere(urls) if urls else {}
     probe(listen)
     url = chosen_store(store, data)
     opened = open_store(url, read_only=True)
     tails = Tails(MOST_TAILS)
     problems = {"store": health.of_check(lambda: _look(opened.search(Query(limit=1))))}
     pages = api.handlers(opened, tails) | api_views.handlers(opened) | health.handlers(REGISTRY, problems)
-    pages |= api_views.about(masked(STORE, url), ()) | files.handlers()
+    pages |= api_views.about(masked(STORE, url), ("pipeline",) if urls else ()) | ledger | files.handlers()
     server = HttpServer(Site(api.with_index(pages), hosts=known_hosts(listen[0]), token=token), listen, tails)
     log.info("listening", extra={"url": server.url})
     group = Group({"http": server})

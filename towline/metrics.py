@@ -62,6 +62,11 @@ UNREADABLE = Counter(
 )
 CONTAINERS = Gauge("towline_containers", "Container logs that are open, by source.", ["source"], registry=REGISTRY)
 IN_FLIGHT_BYTES = Gauge("towline_in_flight_bytes", "Bytes of lines read and not yet confirmed.", registry=REGISTRY)
+QUEUE_BYTES = Gauge(
+    "towline_queue_bytes",
+    "Bytes of lines in the queue, waiting or in work, as far as this process knows.",
+    registry=REGISTRY,
+)
 SPOOL_BYTES = Gauge("towline_spool_bytes", "Bytes in the disk spool.", registry=REGISTRY)
 LAG = Histogram(
     "towline_lag_seconds",

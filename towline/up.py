@@ -8,10 +8,10 @@ from exporters.history import History
 from exporters.serve import Exporter, ExportSettings
 from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
-from towline import __version__, api, api_views, health, page
+from towline import __version__, api, api_pipeline, api_views, health, page
 from towline.config import STORE, masked
 from towline.http import HttpServer, Site, Tails, check_token, known_hosts, probe
-from towline.metrics import REGISTRY
+from towline.metrics import QUEUE_BYTES, REGISTRY
 from towline.places import make_folder
 from towline.queues import Queue, open_queue
 from towline.service import Actor, Group, signals
@@ -49,6 +49,7 @@ def up(settings: UpSettings) -> None:
         parts.callback(store.close)
         queue = open_queue("memory://", max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
         parts.callback(queue.close)
+        QUEUE_BYTES.set_function(queue.depth)
         exporter = Exporter(settings.export)
         parts.callback(exporter.close)
         group = Group(_actors(settings, queue, store, exporter))
@@ -75,10 +76,10 @@ def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter
         "store": health.of_check(store.check),
     }
     tails = Tails(MOST_TAILS)
-    history = History(exporter.containers)
+    history = History(exporter.containers, exporter.happenings)
     pages = {**api.handlers(store, tails), "/api/metrics": history.handler(), **health.handlers(REGISTRY, problems)}
     pages |= {"/metrics": exporter.metrics(REGISTRY), "/sd/targets": exporter.targets}
-    pages |= api_views.handlers(store) | api_views.pipeline(REGISTRY, problems) | page.handlers()
+    pages |= api_views.handlers(store) | api_pipeline.pipeline(REGISTRY, problems) | page.handlers()
     pages |= api_views.about(masked(STORE, settings.store), ("metrics", "pipeline"))
     site = Site(api.with_index(pages), hosts=known_hosts(settings.listen[0]), token=settings.token)
     server = HttpServer(site, settings.listen, tails)

@@ -1,5 +1,6 @@
 """A container as the engine tells of it, in an answer of `inspect` or in an event."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ _NOT_LABELS = frozenset({"name", "image", "oldName", "exitCode", "execDuration",
 class Described:
     """Times are seconds since 1970, 0 where there was none yet. `pid` 0: no process that is known. `health` "": it has
     no check. `network`: as in `docker run --network`. `upper`, `log_path`: as the engine sees them, "" where unknown.
+    `setup`: changes with environment and command, "" where unknown.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Described:
     network: str = ""
     upper: str = ""
     log_path: str = ""
+    setup: str = ""
 
     @property
     def owns_network(self) -> bool:
@@ -66,6 +69,7 @@ def of_inspect(row: Mapping[str, Any]) -> Described:
         network=str(host.get("NetworkMode") or ""),
         upper=str(mapping(mapping(row.get("GraphDriver")).get("Data")).get("UpperDir") or ""),
         log_path=str(row.get("LogPath") or ""),
+        setup=_setup(config),
     )
 
 
@@ -74,6 +78,12 @@ def of_event(container_id: str, attributes: Mapping[str, Any]) -> Described:
     found = {key: value for key, value in attributes.items() if key not in _NOT_LABELS}
     name, image = name_of(attributes.get("name")), clean(attributes.get("image") or "")
     return Described(container_id, name, image, labels_of(found))
+
+
+def _setup(config: Mapping[str, Any]) -> str:
+    """A digest: environments hold secrets, which nobody needs to keep here."""
+    parts = [config.get(key) for key in ("Env", "Cmd", "Entrypoint")]
+    return hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _health(status: object) -> str:

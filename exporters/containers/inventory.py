@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from exporters.containers.chronicle import Chronicle, Happening
 from exporters.containers.described import ALIVE, HEALTH, Described, of_event
 from exporters.containers.naming import Naming
 from towline.identity import name_of
@@ -69,8 +70,14 @@ class Inventory:
         self._clock = clock
         self._lock = threading.RLock()
         self._known: dict[str, Known] = {}
+        self._chronicle = Chronicle()
 
     # --- out
+
+    def happenings(self) -> list[Happening]:
+        """What happened to containers lately, oldest first."""
+        with self._lock:
+            return list(self._chronicle)
 
     def shown(self) -> list[Known]:
         """All that a scrape tells of, in the order in which they became known."""
@@ -112,6 +119,7 @@ class Inventory:
                 self._changed(known)
             elif verb == "destroy":
                 self._removed(known, when)
+            self._note(known, when)
 
     def _started(self, known: Known, when: float) -> None:
         if when < known.baseline + SAME_START:
@@ -166,6 +174,7 @@ class Inventory:
             if found.oom_killed and found.state not in ALIVE and self._caught_up(known):
                 self._close_run(known)
                 self._oom(known)
+            self._note(known, self._clock())
 
     def _learn(self, found: Described) -> Known:
         known = self._add(found)
@@ -184,6 +193,7 @@ class Inventory:
             known = self._known.get(container_id)
             if known is not None and not known.removed:
                 self._removed(known, self._clock())
+                self._note(known, self._clock())
 
     def differing(self, rows: Iterable[Mapping[str, Any]]) -> set[str]:
         """Ids of those that a list of all containers shows otherwise than they are known here, or that run and have no
@@ -198,10 +208,16 @@ class Inventory:
     def saw_oom_kills(self, known: Known, count: int) -> None:
         """The kernel's count of this run."""
         with self._lock:
-            if known.alive:
-                known.oom_seen = max(known.oom_seen, count)
+            if known.alive and count > known.oom_seen:
+                known.oom_seen = count
+                self._note(known, self._clock())
 
     # ---
+
+    def _note(self, known: Known, when: float) -> None:
+        self._chronicle.look(known.told, known.oom_kills, when)
+        if known.removed:
+            self._chronicle.forget(known.told.id)
 
     def _add(self, found: Described) -> Known:
         block = self._naming.block(found.id, found.name, found.image, found.labels)

@@ -1,11 +1,13 @@
 """An hour of metrics in memory, and what /api/metrics says of it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
+from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, family, labels
 from exporters.history import POINTS, History
 from towline.errors import UsageError
@@ -17,7 +19,8 @@ class Machine:
     def __init__(self) -> None:
         self.now, self.cpu, self.state = 1000.0, 0.0, "running"
         self.names = ["a", "b"]
-        self.history = History(self.families, interval=10, clock=lambda: self.now)
+        self.happened: list[Happening] = []
+        self.history = History(self.families, lambda: self.happened, interval=10, clock=lambda: self.now)
 
     def families(self) -> Iterable[Family]:
         blocks = {name: {"id": f"/docker/{name}", "name": name, "service": 'we"b'} for name in self.names}
@@ -34,7 +37,7 @@ class Machine:
         self.now, self.cpu = self.now + 10, self.cpu + used
         self.history.take()
 
-    def ask(self, query: str) -> dict[str, object]:
+    def ask(self, query: str) -> dict[str, Any]:
         request = Request(EnvironBuilder(query_string=query).get_environ())
         found = self.history.handler()(request).get_json()
         assert isinstance(found, dict)
@@ -62,17 +65,21 @@ def test_a_counter_that_starts_again_leaves_a_hole_and_no_negative_rate() -> Non
     assert machine.ask("container=a")["groups"][0]["series"]["cpu"] == [None, None, 1.0]
 
 
-def test_a_change_of_state_is_told_with_its_time() -> None:
+def test_what_happened_is_told_for_the_chosen_containers_and_times() -> None:
     machine = Machine()
+    machine.happened = [
+        Happening(1005.0, "started", "a" * 64, "a", 'we"b', "web:1"), Happening(1015.0, "oom", "a" * 64, "a", 'we"b'),
+        Happening(1016.0, "stopped", "b" * 64, "b", 'we"b', "137"), Happening(1017.0, "started", "c" * 64, "c", "c"),
+    ]  # fmt: skip
     machine.step(1)
     machine.state = "exited"
     machine.step(0)
-    (group,) = machine.ask("container=a")["groups"]
-    assert group["state"] == "exited"
-    assert group["changes"] == [
-        {"time": 1010.0, "container": "a", "state": "running"},
-        {"time": 1020.0, "container": "a", "state": "exited"},
-    ]
+    found = machine.ask("service=we%22b&since=10s")
+    assert [group["state"] for group in found["groups"]] == ["exited", "exited"]
+    assert [(each["time"], each["what"], each["about"]) for each in found["happened"]] == [
+        (1015.0, "oom", ""), (1016.0, "stopped", "137")]  # fmt: skip
+    assert [each["container"] for each in machine.ask("container=c")["happened"]] == ["c"]
+    assert [each["container"] for each in machine.ask("container=" + "b" * 64)["happened"]] == ["b"]
 
 
 def test_it_holds_no_more_than_its_window_and_forgets_who_has_left_it() -> None:

@@ -45,8 +45,8 @@ function marked(text, marks) {
   while (at < text.length) {
     let best = -1, size = 0;
     for (const mark of marks) {
-      const place = lower.indexOf(mark, at);
-      if (place >= 0 && (best < 0 || place < best)) { best = place; size = mark.length; }
+      const [place, long] = mark.includes(" ") ? apart(lower, mark, at) : [lower.indexOf(mark, at), mark.length];
+      if (place >= 0 && (best < 0 || place < best)) { best = place; size = long; }
     }
     if (best < 0 || lower.length !== text.length) break;
     pieces.push(text.slice(at, best), h("mark", {}, text.slice(best, best + size)));
@@ -54,6 +54,15 @@ function marked(text, marks) {
   }
   pieces.push(text.slice(at));
   return pieces;
+}
+
+// Where the words of a phrase stand with only signs between them, and how far that reaches.
+const SIGNS = /[^\p{L}\p{N}]+/gu;
+function apart(lower, phrase, at) {
+  const wanted = new RegExp(phrase.split(SIGNS).filter(Boolean).join("[^\\p{L}\\p{N}]+"), "gu");
+  wanted.lastIndex = at;
+  const found = wanted.exec(lower);
+  return found && found[0] ? [found.index, found[0].length] : [-1, 0];
 }
 
 function changed(before, codes) {

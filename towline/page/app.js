@@ -9,10 +9,13 @@ import { Pipeline } from "./pipeline.js";
 import { Tail, ask, searching } from "./server.js";
 import { Sidebar } from "./sidebar.js";
 import { VIEWS, filters, isFiltered, isLive, marks, parsed, shown } from "./state.js";
-import { after, span } from "./times.js";
+import { after, iso, span } from "./times.js";
 import { listen } from "./keys.js";
 
-const PAGE = 300, MOST_PAGE = 5000, MOST_CONTAINERS = 1000;
+const PAGE = 300, MOST_PAGE = 5000, MOST_CONTAINERS = 1000, MOST_PICKED = 500;
+// Fields that are filters of their own.
+const OWN = { "service.name": "service", "container.name": "container", "container.id": "container", "host.name": "node", stream: "stream" };
+const FIELD = /^[A-Za-z_@][\w.@/-]*$/;
 let state = parsed(location.search), about = null;
 let tail = null, loading = new AbortController(), more = { older: false, newer: false }, busy = {}, left = 0, ranged = "";
 
@@ -22,14 +25,17 @@ const list = new List($("scroller"), $("rows"), {
   pending: (number) => { $("fresh").hidden = !number; $("fresh").textContent = `${count(number)} new lines ↓`; },
   cut: () => { more.newer = true; stopTail(); status(); },
   context, link: (line) => copy(location.origin + shown({ ...state, at: place(line), until: "" }), "The link to this line is copied"), copy,
-  phrase: (text) => go({ q: `${state.q} ${quoted(text)}`.trim(), at: "" }),
-  field: (name, value) => go({ q: `${state.q} ${name}:${quoted(value)}`.trim(), at: "" }),
+  phrase: (text) => refine({ q: `${state.q} ${quoted(text)}`.trim() }),
+  field: (name, value) => OWN[name] ? refine({ [OWN[name]]: [...new Set([...state[OWN[name]], value])] })
+    : FIELD.test(name) ? refine({ q: `${state.q} ${name}:${quoted(value)}`.trim() }) : copy(value, "No query can name this field; its value is copied"),
+  hover: (moment) => hover(moment, true),
 });
-const hover = (moment) => { histogram.mark(moment); metrics.mark(moment); };
+const hover = (moment, byLine = false) => { histogram.mark(moment); metrics.mark(moment); if (!byLine) list.mark(moment); };
 const histogram = new Histogram($("histogram"), { choose: (since, until) => go({ since, until, at: "" }), hover });
-const metrics = new Metrics($("metrics"), hover);
+const metrics = new Metrics($("metrics"), { hover, around: (moment) => go({ since: iso(moment - 60e3), until: iso(moment + 60e3), at: "" }) });
 const pipeline = new Pipeline($("pipeline"));
-const sidebar = new Sidebar($("services"), $("find"), (name) => go({ service: toggled(state.service, name), at: "" }), () => overview());
+const sidebar = new Sidebar($("services"), $("find"), (name) => refine({ service: toggled(state.service, name) }), () => overview(),
+  (id) => refine({ container: toggled(state.container, id) }));
 
 const quoted = (text) => `"${text.replaceAll('"', " ")}"`;
 const toggled = (values, value) => values.includes(value) ? values.filter((each) => each !== value) : [...values, value];
@@ -42,6 +48,9 @@ function go(changes, replace = false) {
   history[replace ? "replaceState" : "pushState"](null, "", shown(state));
   if (shown({ ...before, view: "" }) === shown({ ...state, view: "" })) view(); else load();
 }
+
+// Other filters for the stretch of time that is looked at, also where that is the one around a line.
+const refine = (changes) => go({ ...changes, ...(state.at ? edges() : {}), at: "" });
 
 function trouble(text = "") {
   $("trouble").hidden = !text;
@@ -223,13 +232,16 @@ function edges() {
 }
 
 async function measured(data, signal) {
-  if (state.view !== "metrics") return;
+  if (state.view !== "metrics") return histogram.happened([]);
   if (!about) return metrics.say("Loading…");
   if (!about.features.includes("metrics")) return metrics.say("Metrics are shown by towline up; here they are in Prometheus.");
-  const given = new URLSearchParams({ by: state.service.length ? "service" : "node", since: new Date(data.since).toISOString(), until: new Date(data.until).toISOString() });
-  for (const name of state.service) given.append("service", name);
+  const by = state.container.length ? "container" : state.service.length ? "service" : "node";
+  const given = new URLSearchParams({ by, since: new Date(data.since).toISOString(), until: new Date(data.until).toISOString() });
+  for (const name of ["service", "container"]) for (const value of state[name]) given.append(name, value);
   const answer = await ask("/api/metrics", given, signal);
-  if (!signal.aborted) metrics.show(answer, data.since, data.until);
+  if (signal.aborted) return;
+  histogram.happened(answer.happened);
+  metrics.show(answer, data.since, data.until, by === "node" ? "The whole node" : visible(by === "container" ? state.container.map(called).join(", ") : state.service.join(", ")));
 }
 
 async function overview() {
@@ -239,6 +251,7 @@ async function overview() {
       about?.features.includes("metrics") ? ask("/api/metrics", "since=10m") : { groups: [] }]);
     if (wanted !== sidebar.wanted) return;
     sidebar.learn(known.containers, known.total, groups.groups, wanted);
+    pickers();
   } catch (error) {
     if (!list.lines.length) trouble(error.message);
   }
@@ -247,7 +260,7 @@ async function overview() {
 async function flow() {
   if (state.view !== "pipeline") return;
   if (!about) return pipeline.say("Loading…");
-  if (!about.features.includes("pipeline")) return pipeline.say("This page reads a store; the ledger is on /metrics of each towline ship and towline index.");
+  if (!about.features.includes("pipeline")) return pipeline.say("This page reads a store. Start it with --metrics http://HOST:8514/metrics for each towline ship and towline index to see the pipeline here.");
   try { pipeline.show(await ask("/api/pipeline")); trouble(); } catch (error) { trouble(error.message); }
 }
 
@@ -259,28 +272,50 @@ async function learn() {
 
 function controls() {
   $("q").value = state.q;
-  const preset = [...$("range").options].some((option) => option.value === state.since) && !state.until;
-  $("range").value = preset ? state.since : "custom";
+  const range = edges(), preset = [...$("range").options].some((option) => option.value === range.since) && !range.until;
+  $("range").value = preset ? range.since : "custom";
   $("custom").hidden = preset && ranged !== "custom";
-  $("since").value = state.since;
-  $("until").value = state.until;
+  $("since").value = range.since;
+  $("until").value = range.until;
   $("live").setAttribute("aria-pressed", String(isLive(state)));
-  sidebar.chosen = state.service;
+  sidebar.chosen(state.service, state.container);
+  pickers();
   const given = filters(state);
-  for (const [name, value] of Object.entries(edges())) if (value) given.set(name, value);
+  for (const [name, value] of Object.entries(range)) if (value) given.set(name, value);
   for (const form of ["ndjson", "text"]) { given.set("format", form); $(form).href = `/api/download?${given}`; }
   chips();
 }
 
 function chips() {
   const chosen = ["service", "container", "node", "stream"].flatMap((name) => state[name].map((value) =>
-    h("button", { type: "button", class: "chip", title: "Remove this filter", onclick: () => go({ [name]: toggled(state[name], value), at: "" }) },
-      `${name}: ${visible(/^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value)} ×`)));
+    h("button", { type: "button", class: "chip", title: "Remove this filter", onclick: () => refine({ [name]: toggled(state[name], value) }) },
+      `${name}: ${visible(name === "container" ? called(value) : value)} ×`)));
   const levels = LEVELS.map((level) => h("button", { type: "button", class: `chip l-${level}`, "aria-pressed": String(state.level.includes(level)),
-    onclick: () => go({ level: toggled(state.level, level), at: "" }) }, level === "none" ? "other" : level));
+    onclick: () => refine({ level: toggled(state.level, level) }) }, level === "none" ? "other" : level));
   const streams = ["stdout", "stderr"].filter((stream) => !state.stream.includes(stream)).map((stream) =>
-    h("button", { type: "button", class: "chip", onclick: () => go({ stream: [stream], at: "" }) }, stream));
+    h("button", { type: "button", class: "chip", onclick: () => refine({ stream: [stream] }) }, stream));
   fill($("chips"), chosen, levels, streams);
+}
+
+// A container's name where it is known; links hold ids, which stay what they are.
+function called(value) {
+  return sidebar.known.find((row) => row.id === value)?.name || (/^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value);
+}
+
+// What can be chosen beside what is chosen.
+function pickers() {
+  const rows = sidebar.known, nodes = [...new Set(rows.map((row) => row.node))].filter(Boolean).sort();
+  options($("pick-node"), "Node", nodes.filter((name) => !state.node.includes(name)).map((name) => [name, name]));
+  const fitting = rows.filter((row) => (!state.service.length || state.service.includes(row.service)) && (!state.node.length || state.node.includes(row.node)) && !state.container.includes(row.id));
+  options($("pick-container"), "Container", fitting.slice(0, MOST_PICKED).map((row) => [row.id, nodes.length > 1 ? `${row.name} on ${row.node}` : row.name]).sort(([, a], [, b]) => a.localeCompare(b)));
+}
+
+function options(select, title, pairs) {
+  const said = JSON.stringify(pairs);
+  if (select.$said !== said) fill(select, h("option", { value: "" }, title), pairs.map(([value, text]) => h("option", { value }, visible(text))));
+  select.$said = said;
+  select.value = "";
+  select.disabled = !pairs.length;
 }
 
 function view() {
@@ -331,17 +366,24 @@ function follow() {
 }
 
 const frozen = () => ({ since: new Date(Date.now() - (span(state.since) ?? 900e3)).toISOString(), until: new Date().toISOString(), at: "" });
+// The same view for somebody who looks at it later: "the last 15 minutes" become two points in time.
+function fixed() {
+  if (state.at) return state;
+  const now = Date.now(), point = (text) => span(text) === null ? text : iso(now - span(text));
+  return { ...state, since: point(state.since), until: state.until ? point(state.until) : iso(now + 1) };
+}
 const live = () => isLive(state) ? go(frozen()) : follow();
 const narrow = (open) => { document.body.classList.toggle("menu", open); $("menu").setAttribute("aria-expanded", String(open)); };
 
-$("ask").addEventListener("submit", (event) => { event.preventDefault(); go({ q: $("q").value.trim(), at: "" }); $("scroller").focus(); });
-$("q").addEventListener("search", () => { if (!$("q").value && state.q) go({ q: "", at: "" }); });
+$("ask").addEventListener("submit", (event) => { event.preventDefault(); refine({ q: $("q").value.trim() }); $("scroller").focus(); });
+$("q").addEventListener("search", () => { if (!$("q").value && state.q) refine({ q: "" }); });
 $("range").addEventListener("change", () => { ranged = $("range").value; if (ranged === "custom") { $("custom").hidden = false; $("since").focus(); } else go({ since: ranged, until: "", at: "" }); });
 $("custom").addEventListener("submit", (event) => { event.preventDefault(); go({ since: $("since").value.trim() || "15m", until: $("until").value.trim() === "now" ? "" : $("until").value.trim(), at: "" }); });
 $("live").addEventListener("click", live);
 $("fresh").addEventListener("click", () => { list.toEnd(); status(); });
 $("wrap").addEventListener("click", () => wrap(true));
-$("share").addEventListener("click", () => copy(location.href, "The link to this view is copied"));
+for (const name of ["node", "container"]) $(`pick-${name}`).addEventListener("change", (event) => event.target.value && refine({ [name]: toggled(state[name], event.target.value) }));
+$("share").addEventListener("click", () => copy(location.origin + shown(fixed()), "The link to this view is copied"));
 $("theme").addEventListener("click", () => theme(true));
 $("help").addEventListener("click", () => $("keys").showModal());
 $("menu").addEventListener("click", () => narrow(!document.body.classList.contains("menu")));

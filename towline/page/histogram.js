@@ -1,5 +1,6 @@
 // Lines over time, stacked by level; a range is chosen by drawing over it.
 import { count, fill, h, svg } from "./dom.js";
+import { markers, within } from "./happened.js";
 import { LEVELS } from "./levels.js";
 import { iso, tick } from "./times.js";
 
@@ -14,7 +15,8 @@ export class Histogram {
     this.line = h("div", { class: "moment", hidden: true });
     this.told = h("output", { class: "told" });
     this.axis = h("div", { class: "axis", "aria-hidden": "true" });
-    this.frame = h("div", { class: "frame" }, this.picture, this.selection, this.line);
+    this.over = h("div", {});
+    this.frame = h("div", { class: "frame" }, this.picture, this.over, this.selection, this.line);
     fill(place, this.frame, this.axis, this.told);
     this.frame.addEventListener("pointerdown", (event) => this.press(event));
     this.frame.addEventListener("pointermove", (event) => this.moved(event));
@@ -44,6 +46,12 @@ export class Histogram {
     fill(this.axis, [0, 1, 2, 3, 4].map((part) => h("span", {}, tick(since + (until - since) * part / 4, until - since))));
     this.whole = `${count(whole)} lines${data.complete ? "" : " (the newest; counting all would take too long)"}`;
     this.told.textContent = this.whole;
+  }
+
+  // Marks what happened to containers meanwhile.
+  happened(list) {
+    const { since, until } = this.data ?? {};
+    fill(this.over, list.length && this.data ? markers(within(list, since, until), since, until) : null);
   }
 
   at(event) {

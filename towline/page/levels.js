@@ -32,3 +32,9 @@ export function fieldsOf(message) {
     return found && typeof found === "object" && !Array.isArray(found) ? found : null;
   } catch { return null; }
 }
+
+// `key=value` pairs of a line (logfmt), at least two, or null.
+export function pairsOf(message) {
+  const pairs = [...message.slice(0, 8192).replace(COLOUR, "").matchAll(/(?:^|\s)([A-Za-z_][\w.-]*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))/g)];
+  return pairs.length > 1 ? Object.fromEntries(pairs.map(([, name, quoted, plain]) => [name, quoted ?? plain])) : null;
+}

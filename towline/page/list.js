@@ -1,7 +1,7 @@
 // The lines: all that were loaded in memory, a few hundred of them as elements, sliding with the scroll position.
 import { count } from "./dom.js";
 import { detail, prepared, row } from "./row.js";
-import { day } from "./times.js";
+import { day, milliseconds } from "./times.js";
 
 const MOST_ROWS = 400, STEP = 120, MOST_LINES = 30000, NEAR = 600;
 
@@ -21,6 +21,11 @@ export class List {
     this.clear();
     this.top = 0;
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    rows.addEventListener("pointerover", (event) => {
+      const line = event.target.closest(".row")?.$line;
+      if (line) actions.hover(milliseconds(line["@timestamp"]));
+    });
+    rows.addEventListener("pointerleave", () => actions.hover(null));
     new ResizeObserver(() => { if (this.following) scroller.scrollTop = scroller.scrollHeight; }).observe(scroller);
   }
 
@@ -198,6 +203,19 @@ export class List {
     next?.focus({ preventScroll: true });
     next?.scrollIntoView({ block: "nearest" });
     return next;
+  }
+
+  // Marks the first line from a moment on, where it is among the rows; null for none.
+  mark(moment) {
+    this.rows.querySelector(".near")?.classList.remove("near");
+    const { children } = this.rows, time = (node) => milliseconds(node.$line["@timestamp"]);
+    if (moment === null || !children.length || time(children[0]) > moment || time(this.rows.lastChild) < moment) return;
+    let low = 0, high = children.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (time(children[middle]) < moment) low = middle + 1; else high = middle;
+    }
+    children[low].classList.add("near");
   }
 
   get focused() { return document.activeElement?.closest?.(".row")?.$line; }

@@ -1,6 +1,6 @@
-// What the chosen services, or the node, used over the same stretch of time; marks where containers changed state.
-import { bytes, fill, h, svg } from "./dom.js";
-import { plain } from "./ansi.js";
+// What the chosen services, or the node, used over the same stretch of time, with marks for what happened meanwhile.
+import { bytes, count, fill, h, svg } from "./dom.js";
+import { happening, markers, within } from "./happened.js";
 
 const CHARTS = [
   ["CPU", [["cpu", "cores"]], (value) => `${value.toFixed(value < 1 ? 2 : 1)} cores`],
@@ -8,11 +8,12 @@ const CHARTS = [
   ["Network", [["receive", "in"], ["transmit", "out"]], (value) => `${bytes(value)}/s`],
   ["Disk", [["read", "read"], ["write", "written"]], (value) => `${bytes(value)}/s`],
 ];
-const TALL = 70, WIDE = 300;
+const TALL = 70, WIDE = 300, MOST_TOLD = 50;
 
 export class Metrics {
-  constructor(place, hover) {
-    Object.assign(this, { place, hover, charts: [], since: 0, until: 1 });
+  // hover(moment), around(moment): shows the lines of that time.
+  constructor(place, { hover, around }) {
+    Object.assign(this, { place, hover, around, charts: [], since: 0, until: 1, moment: null });
     place.addEventListener("pointermove", (event) => {
       const frame = event.target.closest(".frame");
       if (!frame) return;
@@ -24,18 +25,21 @@ export class Metrics {
 
   say(text) { this.charts = []; fill(this.place, h("p", { class: "quiet" }, text)); }
 
-  show(answer, since, until) {
+  // `of`: whose numbers these are.
+  show(answer, since, until, of) {
     Object.assign(this, { since, until, times: answer.times.map((time) => time * 1000) });
-    const groups = answer.groups;
-    if (!groups.length || !this.times.length) return this.say("Nothing was measured in this stretch: metrics go back an hour, to the start of towline up.");
-    const changes = groups.flatMap((group) => group.changes).filter((change) => change.time * 1000 >= since && change.time * 1000 <= until);
-    this.charts = CHARTS.map(([title, series, say]) => this.chart(title, series, say, groups, changes));
-    fill(this.place, this.charts.map((chart) => chart.node),
-      changes.length ? h("ul", { class: "changes", "aria-label": "Changes of state" }, changes.slice(-8).reverse().map((change) =>
-        h("li", {}, h("time", {}, new Date(change.time * 1000).toLocaleTimeString()), ` ${plain(change.container)} ${plain(change.state)}`))) : null);
+    const groups = answer.groups, happened = within(answer.happened, since, until);
+    const measured = groups.length && this.times.length, focused = document.activeElement?.dataset?.key;
+    this.charts = measured ? CHARTS.map(([title, series, say]) => this.chart(title, series, say, groups, happened)) : [];
+    fill(this.place, h("h2", {}, of),
+      measured ? this.charts.map((chart) => chart.node) : h("p", { class: "quiet" }, "Nothing was measured in this stretch: metrics go back an hour, to the start of towline up."),
+      happened.length ? h("h3", {}, `${count(happened.length)} ${happened.length > 1 ? "changes" : "change"}`) : null,
+      happened.length ? h("ul", { class: "changes", "aria-label": "What happened" }, happened.slice(-MOST_TOLD).reverse().map((each) => happening(each, this.around))) : null);
+    if (focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.key === focused)?.focus();
+    this.mark(this.moment);
   }
 
-  chart(title, series, say, groups, changes) {
+  chart(title, series, say, groups, happened) {
     const x = (time) => (time - this.since) / (this.until - this.since) * WIDE;
     const rows = series.map(([name]) => this.times.map((_, at) => {
       const values = groups.map((group) => group.series[name][at]).filter((value) => value !== null && value !== undefined);
@@ -43,17 +47,17 @@ export class Metrics {
     }));
     const most = Math.max(...rows.flat().map((value) => value ?? 0)) || 1;
     const lines = rows.map((row, number) => svg("path", { class: `m${number}`, d: path(row, this.times, x, most) }));
-    const marks = changes.map((change) => svg("line", { class: `change c-${/^(running|exited|dead|oom|restarting)$/.exec(change.state)?.[0] ?? "other"}`, x1: x(change.time * 1000), x2: x(change.time * 1000), y1: 0, y2: TALL }));
     const moment = h("div", { class: "moment", hidden: true }), told = h("output", { class: "told" });
     const latest = rows.map((row) => row.findLast((value) => value !== null));
     const words = (values) => values.map((value, at) => value === null || value === undefined ? null : `${series.length > 1 ? `${series[at][1]} ` : ""}${say(value)}`).filter(Boolean).join(", ") || "–";
     told.textContent = words(latest);
     const node = h("figure", {}, h("figcaption", {}, title, told), h("div", { class: "frame" },
-      svg("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: now ${words(latest)}, at most ${say(most)}` }, marks, lines), moment));
+      svg("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: now ${words(latest)}, at most ${say(most)}` }, lines), h("span", { class: "most", "aria-hidden": "true" }, say(most)), markers(happened, this.since, this.until), moment));
     return { node, rows, told, words, latest, moment };
   }
 
   mark(moment) {
+    this.moment = moment;
     const within = moment !== null && moment >= this.since && moment <= this.until;
     let near = -1;
     if (within) this.times.forEach((time, at) => { if (near < 0 || Math.abs(time - moment) < Math.abs(this.times[near] - moment)) near = at; });

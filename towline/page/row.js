@@ -1,7 +1,7 @@
 // One line, folded (one row) and unfolded (its fields as a tree, and what can be done with it).
 import { painted, plain, visible } from "./ansi.js";
 import { count, h, hue } from "./dom.js";
-import { fieldsOf, levelOf } from "./levels.js";
+import { fieldsOf, levelOf, pairsOf } from "./levels.js";
 import { clock, day } from "./times.js";
 
 const MOST_SHOWN = 2000;
@@ -44,7 +44,8 @@ function folded(fields, marks) {
   for (const [name, value] of Object.entries(fields).slice(0, 16)) {
     if (HIDDEN.has(name)) continue;
     const said = typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
-    nodes.push(" ", h("span", { class: "key" }, `${visible(name.slice(0, 60))}=`), h("span", { class: "value" }, ...painted(said.slice(0, 200), marks)));
+    const found = marks.includes(`${words(name).join(" ")} ${words(said).join(" ")}`) ? [said.toLowerCase()] : marks;
+    nodes.push(" ", h("span", { class: "key" }, `${visible(name.slice(0, 60))}=`), h("span", { class: "value" }, ...painted(said.slice(0, 200), found)));
   }
   return nodes.length ? nodes : ["{}"];
 }
@@ -52,7 +53,7 @@ function folded(fields, marks) {
 // What an unfolded line shows below itself.
 export function detail(line, actions) {
   const { $fields, $level, message, clipped, ...rest } = line;
-  const id = line.container?.id, sequence = line.event?.sequence;
+  const own = $fields ?? pairsOf(message), id = line.container?.id, sequence = line.event?.sequence;
   const whole = new URLSearchParams({ container: id ?? "", q: `event.sequence:${sequence}`, format: "text" });
   return h("div", { class: "detail" },
     h("div", { class: "do" },
@@ -61,8 +62,17 @@ export function detail(line, actions) {
       h("button", { type: "button", onclick: () => actions.copy(message, "The line is copied") }, "Copy line"),
       clipped ? h("a", { class: "button", href: `/api/download?${whole}`, download: "line.txt" }, `Download all ${count(clipped)} characters`) : null),
     h("pre", { class: "whole" }, ...painted(message.slice(0, 8192))),
-    $fields ? h("div", { class: "tree", role: "group", "aria-label": "Fields in the line" }, tree($fields, (name, value) => actions.phrase(String(value)))) : null,
+    own ? h("div", { class: "tree", role: "group", "aria-label": "Fields in the line" }, tree(own, (name, value) => actions.phrase(saying(message, name, value)))) : null,
     h("div", { class: "tree", role: "group", "aria-label": "Fields of the line" }, tree(rest, (name, value) => actions.field(name, String(value)))));
+}
+
+// What finds `name = value` in a line's text: the two beside one another where it has them so, else the value.
+const MOST_WORDS = 40;
+const words = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+function saying(message, name, value) {
+  const said = typeof value === "string" ? JSON.stringify(value).slice(1, -1) : String(value);
+  const short = words(said).slice(0, MOST_WORDS).join(" "), both = [...words(name.split(".").at(-1)), short].join(" ");
+  return ` ${words(message).join(" ")} `.includes(` ${both} `) ? both : short || String(value);
 }
 
 function tree(fields, choose, path = "", depth = 0) {

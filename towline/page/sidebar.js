@@ -3,12 +3,12 @@ import { bytes, count, fill, h, hue, svg } from "./dom.js";
 import { visible } from "./ansi.js";
 import { ago, milliseconds } from "./times.js";
 
-const MOST = 300;
+const MOST = 300, MOST_INNER = 50;
 
 export class Sidebar {
   // find: asks the server again, which knows more containers than are here.
-  constructor(place, filter, choose, find) {
-    Object.assign(this, { place, filter, choose, known: [], live: new Map(), total: 0, services: new Set(), signature: "" });
+  constructor(place, filter, choose, find, chooseContainer) {
+    Object.assign(this, { place, filter, choose, chooseContainer, known: [], live: new Map(), total: 0, services: new Set(), containers: new Set() });
     let waiting = 0;
     filter.addEventListener("input", () => {
       this.draw();
@@ -19,7 +19,7 @@ export class Sidebar {
 
   get wanted() { return this.filter.value.trim(); }
 
-  set chosen(names) { this.services = new Set(names); this.draw(); }
+  chosen(services, containers) { Object.assign(this, { services: new Set(services), containers: new Set(containers) }); this.draw(); }
 
   learn(known, total, groups, wanted) {
     this.learned = wanted;
@@ -50,36 +50,51 @@ export class Sidebar {
 
   draw() {
     const stacks = this.grouped();
-    const focused = document.activeElement?.dataset?.service;
+    const { service: focused, container: inner } = document.activeElement?.dataset ?? {};
     let room = MOST, left = 0;
     const nodes = stacks.map(([stack, services]) => {
       const sorted = [...services].sort(([a, one], [b, other]) => this.runs(other) - this.runs(one) || a.localeCompare(b));
       const shown = sorted.slice(0, Math.max(0, room));
       left += sorted.length - shown.length;
       room -= shown.length;
-      return shown.length ? h("section", {}, stacks.length > 1 || stack ? h("h3", {}, stack ? visible(stack) : "without a stack") : null,
+      return shown.length ? h("section", {}, stacks.length > 1 || stack ? h("h2", {}, stack ? visible(stack) : "without a stack") : null,
         h("ul", {}, shown.map(([name, service]) => this.item(name, service)))) : null;
     });
     const removed = this.total > this.known.length ? h("p", { class: "quiet" }, `The ${count(this.known.length)} that spoke last of ${count(this.total)} containers; type above to find the others.`) : null;
     fill(this.place, nodes, left ? h("p", { class: "quiet" }, `${count(left)} more services: type above to find them.`) : null, removed,
       stacks.length ? null : h("p", { class: "quiet" }, this.learned !== this.wanted ? "Loading…" : this.wanted ? "No container has such a name." : "No container has said anything yet."));
-    if (focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.service === focused)?.focus();
+    if (focused || inner) [...this.place.querySelectorAll("button")].find((node) => inner ? node.dataset.container === inner : node.dataset.service === focused)?.focus();
   }
 
   runs(service) { return service.containers.filter((row) => this.live.get(row.id)?.state === "running").length; }
 
   item(name, service) {
     const running = this.runs(service), live = service.containers.map((row) => this.live.get(row.id)).filter(Boolean);
-    const bad = live.some((group) => group.health === "unhealthy"), restarts = live.reduce((sum, group) => sum + (group.restarts || 0), 0);
-    const state = bad ? "unhealthy" : running ? "running" : live.find((group) => group.state)?.state || (this.live.size ? "removed" : "");
+    const bad = live.filter((group) => group.health === "unhealthy" && group.state === "running").length;
+    const restarts = live.reduce((sum, group) => sum + (group.restarts || 0), 0);
+    const state = running ? "running" : live.find((group) => group.state)?.state || (this.live.size ? "removed" : "");
+    const health = bad ? service.containers.length > 1 ? `${bad} unhealthy` : "unhealthy" : live.find((group) => group.health && group.state === "running")?.health;
     const cpu = summed(live, "cpu"), memory = summed(live, "memory"), last = memory.findLast((value) => value !== null);
-    const about = [state, service.containers.length > 1 ? `${running}/${service.containers.length} containers` : null,
+    const about = [state, health, service.containers.length > 1 ? `${running}/${service.containers.length} containers` : null,
       restarts ? `${count(restarts)} restart${restarts > 1 ? "s" : ""}` : null,
       last ? bytes(last) : null, !running && service.last ? `${ago(milliseconds(service.last))} ago` : null].filter(Boolean).join(" · ");
     return h("li", {}, h("button", { type: "button", class: "service", "data-service": name, "aria-pressed": String(this.services.has(name)), onclick: () => this.choose(name) },
       h("span", { class: `dot s-${bad ? "bad" : state || "unknown"}`, "aria-hidden": "true" }),
-      h("span", { class: `name hue${hue(name)}` }, visible(name)), spark(cpu),
-      h("small", {}, about || `${count(service.lines)} lines`)));
+      h("span", { class: `name hue${hue(name)}` }, visible(name)), spark("CPU", cpu, (most) => `${most.toFixed(2)} cores`),
+      h("small", {}, about || `${count(service.lines)} lines`), spark("Memory", memory, bytes)),
+      this.services.has(name) && service.containers.length > 1 ? this.inner(service.containers) : null);
+  }
+
+  // The containers of a service that is looked at.
+  inner(containers) {
+    const order = (row) => this.live.get(row.id)?.state === "running" ? 0 : 1;
+    const sorted = [...containers].sort((a, b) => order(a) - order(b) || (a.last < b.last ? 1 : -1)).slice(0, MOST_INNER);
+    return h("ul", { class: "inner", "aria-label": "Containers" }, sorted.map((row) => {
+      const live = this.live.get(row.id), state = live?.state || (this.live.size ? "removed" : ""), bad = live?.health === "unhealthy" && state === "running";
+      const said = [bad ? "unhealthy" : state === "running" ? "" : state, live?.restarts ? `↻ ${count(live.restarts)}` : ""].filter(Boolean).join(" ");
+      return h("li", {}, h("button", { type: "button", class: "container", "data-container": row.id, "aria-pressed": String(this.containers.has(row.id)), title: visible(row.node ? `${row.name} on ${row.node}` : row.name), onclick: () => this.chooseContainer(row.id) },
+        h("span", { class: `dot s-${bad ? "bad" : state || "unknown"}`, "aria-hidden": "true" }), h("span", { class: "name" }, visible(row.name)), h("small", {}, said)));
+    }));
   }
 }
 
@@ -92,10 +107,10 @@ function summed(groups, name) {
   });
 }
 
-function spark(values) {
-  const known = values.slice(-40);
-  if (known.filter((value) => value !== null).length < 2) return h("span", { class: "spark" });
+function spark(title, values, say) {
+  const known = values.slice(-40), kind = `spark ${title.toLowerCase()}`;
+  if (known.filter((value) => value !== null).length < 2) return h("span", { class: kind });
   const most = Math.max(0.01, ...known.map((value) => value ?? 0));
   const points = known.map((value, at) => value === null ? null : `${(at * 60 / (known.length - 1)).toFixed(1)},${(15 - 14 * value / most).toFixed(1)}`).filter(Boolean);
-  return svg("svg", { class: "spark", viewBox: "0 0 60 16", role: "img", "aria-label": `CPU, at most ${most.toFixed(2)} cores` }, svg("polyline", { points: points.join(" ") }));
+  return svg("svg", { class: kind, viewBox: "0 0 60 16", role: "img", "aria-label": `${title}, at most ${say(most)}` }, svg("polyline", { points: points.join(" ") }));
 }

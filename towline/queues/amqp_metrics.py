@@ -1,6 +1,6 @@
 """What the broker's queue counts beyond the ledger of lines (towline.metrics)."""
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from towline.metrics import REGISTRY
 
@@ -14,3 +14,5 @@ LOST = Counter("towline_queue_lost", "Times the broker's queue was found to be d
                "this process or an earlier one; all logs are read again then.", registry=REGISTRY)  # fmt: skip
 REDELIVERED = Counter("towline_queue_redelivered", "Messages that the broker handed out before, to this process or "
                       "another.", registry=REGISTRY)  # fmt: skip
+MESSAGES = Gauge("towline_queue_messages", "Messages that wait in the broker's queue, without those that an indexer "
+                 "has; an indexer asks every 10 s.", registry=REGISTRY)  # fmt: skip

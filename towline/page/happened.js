@@ -1,0 +1,34 @@
+// What happened to containers: marks over charts, and the same in words.
+import { h } from "./dom.js";
+import { plain } from "./ansi.js";
+import { clock, iso } from "./times.js";
+
+const WORDS = { started: "started", stopped: "stopped", deployed: "deployed", oom: "out of memory: killed", unhealthy: "unhealthy", healthy: "healthy again" };
+// Where there are too many to be drawn, these stay.
+const WEIGHT = { oom: 4, deployed: 3, unhealthy: 2, stopped: 1 };
+const MOST = 150;
+
+export const within = (happened, since, until) => (happened ?? []).filter(({ time }) => time * 1000 >= since && time * 1000 <= until);
+
+const kind = (each) => each.what === "stopped" && each.about && each.about !== "0" ? "failed" : each.what in WORDS ? each.what : "other";
+
+function words(each) {
+  const about = !each.about ? "" : each.what === "stopped" ? `, exit code ${each.about}` : each.what === "deployed" ? `: ${each.about}` : "";
+  return `${WORDS[each.what] ?? each.what}${about}`;
+}
+
+export function markers(happened, since, until) {
+  const chosen = happened.length > MOST ? [...happened].sort((a, b) => (WEIGHT[b.what] ?? 0) - (WEIGHT[a.what] ?? 0)).slice(0, MOST) : happened;
+  return h("div", { class: "marks", "aria-hidden": "true" }, chosen.map((each) => {
+    const mark = h("span", { class: `mk k-${kind(each)}`, title: plain(`${clock(iso(each.time * 1000))} ${each.container} ${words(each)}`) });
+    mark.style.left = `${(each.time * 1000 - since) / (until - since) * 100}%`;
+    return mark;
+  }));
+}
+
+export function happening(each, around) {
+  const moment = each.time * 1000;
+  return h("li", {}, h("button", { type: "button", "data-key": `${each.time} ${each.id} ${each.what}`, title: "The lines of this time", onclick: () => around(moment) },
+    h("span", { class: `key k-${kind(each)}`, "aria-hidden": "true" }), h("time", {}, new Date(moment).toLocaleTimeString()), " ",
+    h("b", {}, plain(each.container || each.id.slice(0, 12))), ` ${plain(words(each))}`));
+}
