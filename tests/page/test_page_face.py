@@ -42,7 +42,6 @@ return [...document.querySelectorAll("button, a, input, select, [role=img], [rol
   node.checkVisibility() && !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length))
   .map((node) => node.outerHTML);
 """
-AXE = "const done = arguments[0]; axe.run().then(done, (error) => done({ error: String(error) }))"
 TWICE = """
 const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
 return ids.filter((id, at) => ids.indexOf(id) !== at);
@@ -122,25 +121,6 @@ def test_text_has_contrast_and_everything_that_can_be_pressed_has_a_name(
     assert len(screen.texts("h1")) == 1
 
 
-@pytest.mark.parametrize(
-    ("query", "theme"), [("?view=logs", "light"), ("?view=pipeline", "dark"), ("?q=%22open&view=metrics", "light")]
-)
-def test_axe_finds_nothing(screen: Screen, lines: Lines, theme: str, query: str) -> None:
-    lines(["error a", "warn b", '{"level":"info","msg":"x","k":{"l":1}}'], ago=1)
-    screen.open()
-    screen.js("localStorage.setItem('theme', arguments[0])", theme)
-    screen.open(query)
-    screen.until(lambda: screen.texts(".service"))
-    if "logs" in query:
-        screen.js("document.querySelector('.row:last-child').click()")
-    screen.js((resources.files("axe_core_python") / "axe.min.js").read_text())
-    found = screen.driver.execute_async_script(AXE)
-    assert "error" not in found, found
-    told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found["violations"]]
-    assert told == []
-    assert len(found["passes"]) > 10
-
-
 def test_on_a_phone_nothing_is_cut_off_and_the_services_come_by_a_button(screen: Screen, lines: Lines) -> None:
     lines(["a" * 300, "error: short"], ago=1)
     screen.driver.execute_cdp_cmd(
@@ -159,28 +139,124 @@ def test_on_a_phone_nothing_is_cut_off_and_the_services_come_by_a_button(screen:
         screen.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+LOADED = """
+const entries = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+return entries.map((entry) => [entry.name, entry.decodedBodySize, entry.transferSize]);
+"""
+PAINTED = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+
+
+def first_visit(screen: Screen) -> None:
+    """Opens the page as somebody who has nothing of it yet."""
+    screen.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    screen.open()
+
+
 def test_it_loads_only_from_its_server_and_is_light(screen: Screen, lines: Lines, served: Served) -> None:
     lines(["x"], ago=1)
     screen.driver.get_log("performance")
-    screen.open()
-    screen.until(lambda: screen.texts())
+    first_visit(screen)
+    screen.until(lambda: screen.texts() and screen.texts(".service"))
     asked = [json.loads(row["message"])["message"] for row in screen.driver.get_log("performance")]
     urls = {row["params"]["request"]["url"] for row in asked if row["method"] == "Network.requestWillBeSent"}
     assert urls
     assert all(url.startswith(served.url) for url in urls), urls
-    files = [each for each in resources.files(page).iterdir() if Path(each.name).suffix in page.TYPES]
-    assert sum(len(each.read_bytes()) for each in files) < 300_000
+    loaded = screen.js(LOADED)
+    assert {name for name, _, _ in loaded} <= urls
+    files = [row for row in loaded if row[0] == f"{served.url}/" or "/page/" in row[0]]
+    assert len(files) > 15
+    assert min(transferred for _, _, transferred in files) > 0, "from a cache"
+    unpacked, transferred = (sum(row[at] for row in files) for at in (1, 2))
+    assert transferred < unpacked < 300_000
     assert screen.complaints() == []
 
 
 def test_the_first_paint_is_within_a_second(screen: Screen, lines: Lines) -> None:
     lines([f"line {number}" for number in range(1000)], ago=1)
     painted = []
-    for _ in range(3):
-        screen.open()
-        screen.until(lambda: screen.js("return performance.getEntriesByName('first-contentful-paint').length"))
-        painted.append(screen.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    for _ in range(5):  # this machine may be busy: what the page can do is what counts
+        first_visit(screen)
+        screen.until(lambda: screen.js(PAINTED))
+        painted.append(screen.js(PAINTED))
+        if painted[-1] < 1000:
+            break
     assert min(painted) < 1000, painted
+
+
+def test_nothing_moves_for_those_who_do_not_want_it(screen: Screen, lines: Lines) -> None:
+    lines(["x"], ago=1)
+    screen.open()
+    screen.until(lambda: screen.js("return document.getAnimations().length") > 0)
+    reduced = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    screen.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": reduced})
+    try:
+        screen.open()
+        screen.until(lambda: "Following" in screen.body)
+        assert screen.js("return document.getAnimations().length") == 0
+    finally:
+        screen.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+FOCUSED = """
+const here = document.activeElement;
+if (here === document.body) return null;
+here.dataset.visited = "yes";
+const style = getComputedStyle(here);
+return style.outlineStyle === "none" || style.outlineWidth === "0px" ? here.outerHTML.slice(0, 200) : "";
+"""
+NEVER_FOCUSED = """
+const all = [...document.querySelectorAll("button, a[href], input, select, summary, [tabindex='0']")];
+return all.filter((node) => node.checkVisibility() && node.tabIndex >= 0 && !node.dataset.visited)
+  .map((node) => node.outerHTML.slice(0, 200));
+"""
+
+
+@pytest.mark.parametrize("query", ["", "?view=pipeline", "?view=metrics&q=%22open"])
+def test_the_tab_key_reaches_all_that_can_be_used_and_shows_where_it_is(
+    screen: Screen, lines: Lines, query: str
+) -> None:
+    lines(["error", '{"level":"info","msg":"x","k":{"l":1}}'], ago=1)
+    screen.open(query)
+    screen.until(lambda: screen.texts(".service"))
+    if not query:
+        screen.until(lambda: len(screen.texts()) == 2)
+        keys(screen, Keys.ARROW_DOWN, Keys.ENTER)
+        screen.until(lambda: screen.texts(".detail"))
+        screen.js("document.activeElement.blur()")
+    unseen: list[str] = []
+    rounds = 0
+    for _ in range(150):
+        keys(screen, Keys.TAB)
+        told = screen.js(FOCUSED)
+        rounds += told is None  # from the end back to the beginning
+        unseen += [told] if told else []
+        if rounds == 2:
+            break
+    assert unseen == []
+    assert screen.js(NEVER_FOCUSED) == []
+
+
+def test_filters_ranges_and_services_are_used_without_a_mouse(screen: Screen, lines: Lines) -> None:
+    lines(["ERROR of web", "fine"], ago=1)
+    lines(["of db"], name="db", ago=2)
+    screen.open()
+    screen.until(lambda: len(screen.texts()) == 3 and len(screen.texts(".service")) == 2)
+    for selector, pressed, shown in (
+        (".service[data-service=web]", Keys.ENTER, ["ERROR of web", "fine"]),
+        (".chip.l-error", Keys.SPACE, ["ERROR of web"]),
+    ):
+        screen.js("document.querySelector(arguments[0]).focus()", selector)
+        keys(screen, pressed)
+        screen.until(lambda wanted=shown: screen.texts() == wanted)
+    screen.js("document.querySelector('#range').focus()")
+    keys(screen, "24")
+    screen.until(lambda: "since=24h" in screen.driver.current_url)
+    keys(screen, "/", Keys.BACKSPACE)
+    screen.js("document.querySelector('#q').focus()")
+    keys(screen, "fine", Keys.ENTER)
+    screen.until(lambda: "No line matches" in screen.body)
+    keys(screen, "2")
+    screen.until(lambda: "view=metrics" in screen.driver.current_url)
 
 
 def test_no_file_has_script_or_style_inline_or_names_another_place() -> None:

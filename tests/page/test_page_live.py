@@ -82,7 +82,7 @@ def test_a_service_is_chosen_at_the_left_and_the_address_says_so(screen: Screen,
     lines(["alone"], name="scratch", ago=1)
     screen.open()
     screen.until(lambda: len(screen.texts(".service .name")) == 3)
-    assert screen.texts("#services h3") == ["shop", "without a stack"]
+    assert screen.texts("#services h2") == ["shop", "without a stack"]
     screen.find(".service[data-service=web]").click()
     screen.until(lambda: screen.texts() == ["of web"])
     assert "service=web" in screen.driver.current_url
