@@ -1,0 +1,167 @@
+"""compose/stack.yml as it is, deployed to a Swarm of one node; only images are stand-ins, under the names that it asks for.
+
+RabbitMQ, Elasticsearch, HAProxy, Prometheus and Alertmanager are this machine's own packages, Towline's image is built by
+its Dockerfile. All of it happens in a network namespace that leads nowhere.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import machine_images
+from lone_node import Node, wait_for
+
+ROOT = Path(__file__).parents[2]
+STACK = ROOT / "compose" / "stack.yml"
+IMAGE = "towline:0.1.0"
+LINES = 2000
+SHOP = f"""
+version: "3.9"
+services:
+  web:
+    image: {machine_images.BASE}
+    command: [bash, -c, 'for i in {{1..{LINES}}}; do echo "$$HOSTNAME says $$i"; ((i % 10)) || sleep 0.2; done; sleep 9000']
+    deploy: {{replicas: 2}}
+"""
+pytestmark = [pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[str], NoReturn]) -> Iterator[Node]:
+    """The engine, with all images and the credentials that init.py makes in Towline's own image."""
+    if os.geteuid() != 0:
+        missing_part("an engine of its own needs root")
+    for tool in ("dockerd", "unshare", "haproxy", "prometheus", "dpkg-query"):
+        if not shutil.which(tool):
+            missing_part(f"no {tool} here: make servers")
+    made = Node(Path(tmp_path_factory.mktemp("n")))
+    try:
+        made.start()
+        prepare_images(made)
+        (made.folder / "secrets").mkdir()
+        made.docker("run", "--rm", "--network", "none", "--user", "0:0", "-v", f"{made.folder}/secrets:/secrets",
+                    "--entrypoint", "python3", IMAGE, "/usr/local/lib/towline/init.py", "/secrets")  # fmt: skip
+        yield made
+    finally:
+        made.stop()
+
+
+def prepare_images(node: Node) -> None:
+    script = [str(ROOT / "scripts/elasticsearch.sh")]
+    subprocess.run([*script, "fetch"], check=True)
+    cache = Path("/var/cache/towline" if "TOWLINE_ES_CACHE" not in os.environ else os.environ["TOWLINE_ES_CACHE"])
+    version = os.environ.get("TOWLINE_ES_VERSION", "8.19.7")
+    machine_images.make_base(node.url, cache / f"elasticsearch-{version}")
+    machine_images.build(
+        node.url, "--build-arg", f"BASE={machine_images.BASE}", "-f", "compose/Dockerfile", "-t", IMAGE, ".")  # fmt: skip
+    for service in yaml.safe_load(STACK.read_text())["services"].values():
+        name = service["image"].partition(":")[0]
+        if name in machine_images.OFFICIAL:
+            machine_images.like_official(node.url, service["image"], machine_images.OFFICIAL[name])
+
+
+def deploy(node: Node) -> None:
+    """The stack file, without the image that is no package here and with the paths of this engine."""
+    node.docker(
+        "stack", "deploy", "--resolve-image", "never", "-c", str(STACK), "-c", str(ROOT / "tests/compose/one_node.yml"),
+        "towline", environ={"SECRETS": f"{node.folder}/secrets", "DOCKER_ROOT": f"{node.folder}/root",
+                            "DOCKER_SOCKET": f"{node.folder}/docker.sock"})  # fmt: skip
+
+
+def open_shop(node: Node) -> None:
+    """Two tasks that say LINES lines each, over some forty seconds."""
+    stack = node.folder / "shop.yml"
+    stack.write_text(SHOP)
+    node.docker("stack", "deploy", "--resolve-image", "never", "-c", str(stack), "shop")
+
+
+def test_the_stack_collects_and_measures_and_an_update_under_load_loses_nothing(node: Node) -> None:
+    node.become_swarm()
+    deploy(node)
+    node.wait_complete(400)
+    open_shop(node)
+    wait_for(lambda: len(node.documents("shop_web")) > LINES // 4, 120, node.state)
+    node.docker("service", "update", "--force", "--detach", "towline_shipper")
+    node.docker("service", "update", "--force", "--detach", "towline_indexer")
+    wait_for(lambda: len(node.documents("shop_web")) >= 2 * LINES, 240, node.state)
+    each_line_is_there_once(node)
+    prometheus_measures(node)
+    node.wait_complete(120)
+    nobody_tells_a_secret(node)
+
+
+def each_line_is_there_once(node: Node) -> None:
+    said = defaultdict(list)
+    for document in node.documents("shop_web"):
+        said[document["container"]["id"]].append(document)
+    assert len(said) == 2
+    tasks = node.docker("service", "ps", "shop_web", "-q", "--no-trunc").split()
+    for container, documents in said.items():
+        numbers = sorted(int(document["message"].rsplit(" ", 1)[1]) for document in documents)
+        assert numbers == [*range(1, LINES + 1)], f"{container}: {len(numbers)} lines, {len(set(numbers))} different"
+        first = documents[0]
+        assert first["host"]["name"] == node.docker("info", "--format", "{{.Name}}").strip()
+        assert first["service"]["name"] == "shop_web"
+        labels = first["container"]["labels"]
+        assert labels["com.docker.stack.namespace"] == "shop"
+        assert labels["com.docker.swarm.task.id"] in tasks
+
+
+def prometheus_measures(node: Node) -> None:
+    """Containers by service, and Towline's own programs, found by the list of the manager's exporter."""
+    def shown(query: str) -> bool:
+        return bool(node.measured(query))
+
+    for query in (
+        'container_memory_working_set_bytes{container_label_com_docker_swarm_service_name="shop_web"}',
+        'node_memory_MemTotal_bytes',
+        'towline_lines_read_total{service="shop_web"}',
+        'towline_lines_indexed_total{service="shop_web"}',
+        'up{job="rabbitmq"}==1',
+    ):  # fmt: skip
+        wait_for(lambda: shown(query), 90, lambda: f"{query}: {node.measured('up')}")  # noqa: B023
+
+
+def nobody_tells_a_secret(node: Node) -> None:
+    """Passwords, keys and the token: not in what the engine tells of services and containers, logs, or our own words."""
+    files = [path for path in (node.folder / "secrets").rglob("*") if path.is_file() and path.stat().st_mode & 0o77 == 0]
+    secrets = {path.read_text().strip() for path in files}
+    secrets |= {match for text in secrets for match in re.findall(r'"password_hash": "([^"]+)"', text)}
+    assert len(secrets) > 10
+    told = [node.docker("service", "inspect", *node.services())]
+    for container in node.docker("ps", "-aq", "-f", "label=com.docker.stack.namespace=towline").split():
+        told.append(node.docker("inspect", container))
+        done = node.run("logs", container)
+        told.append(done.stdout + done.stderr)
+    for service in ("shipper", "indexer", "page"):
+        told.append(node.run("exec", node.task(f"towline_{service}"), "towline", "check").stdout)
+        told.append(node.inside(f"towline_{service}", "towline", "config"))
+    for text in told:
+        assert not [secret[:4] for secret in secrets if secret in text], text[:300]
+    assert any("password-file" in text for text in told)
+
+
+def test_programs_run_with_nothing_that_they_do_not_need(node: Node) -> None:
+    """Of the image itself: its user, its volume, its check, its labels, and that no tool to install things is left."""
+    image = json.loads(node.docker("image", "inspect", IMAGE))[0]["Config"]
+    assert image["User"] == "10001:10001"
+    assert list(image["Volumes"]) == ["/var/lib/towline"]
+    assert image["Entrypoint"] == ["towline"]
+    assert image["Healthcheck"]["Test"] == ["CMD", "towline-ready"]
+    assert {"org.opencontainers.image.version", "org.opencontainers.image.licenses"} <= image["Labels"].keys()
+    sandbox = ["run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"]
+    assert node.docker(*sandbox, IMAGE, "config")
+    done = node.run(*sandbox, "--entrypoint", "/opt/towline/bin/python", IMAGE, "-m", "pip", "--version")
+    assert "No module named pip" in done.stderr
