@@ -18,7 +18,8 @@ INTERVAL, SELDOM, SETTLE, RETRY = 15.0, 60.0, 1.0, 10.0
 """Seconds between two looks: in a Swarm, elsewhere, after an event, after a failure."""
 
 THRIFT = 50
-"""A look that took long is followed by a pause this many times as long: two percent of a core at most."""
+"""A look that took long is followed by a pause this many times as long, two percent of a core at most; but never by one
+longer than SELDOM: an engine that has just started takes ten seconds for an answer once, and then no longer."""
 
 CHANGES = ("create", "update", "remove")
 
@@ -75,7 +76,7 @@ class SwarmWatch:
             self.problem, self.swarm, self._asked_at = str(error), None, -SELDOM
             return min(RETRY, self._interval)
         self.problem = ""
-        return max(pause, THRIFT * (monotonic() - begin))
+        return max(pause, min(THRIFT * (monotonic() - begin), SELDOM))
 
     def _ask(self, now: float) -> float:
         info = self.info
