@@ -3,16 +3,19 @@
 A parcel is offered to the queue until it takes it. When the queue takes none for a second, parcels whose lines could
 vanish where they are go to the spool, which makes them as safe as a confirm; the others wait, and reading with them.
 The spool is drained in its order beside live traffic, at a bounded rate: after an outage all nodes drain at once, and
-what is written now must not wait behind all that.
+what is written now must not wait behind all that. For the same reason batches of old lines are kept apart, and held
+back while the queue is deep (hold.py).
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from prometheus_client import Counter
 
+from shipper.hold import OLD, Allowance, Hold, stamp_of
+from shipper.parcel import Filling, Parcel
 from shipper.spool import Spool, Token
 from shipper.tail import Mark, Tail
 from towline import metrics
@@ -30,45 +33,30 @@ DRAIN_RATE = 8 << 20
 """Bytes a second of lines (not compressed) that leave the spool, about 40,000 lines; one second's worth at once."""
 
 
-@dataclass
-class Parcel:
-    batch: Batch
-    marks: list[tuple[Tail, Mark]]
-    urgent: bool
-    since: float
-
-
-class Allowance:
-    """What may be used of something that comes at `rate` a second, of which one second's worth can be saved up."""
-
-    def __init__(self, rate: float) -> None:
-        self.left = rate
-        self._rate = rate
-        self._at: float | None = None
-
-    def refill(self, now: float) -> None:
-        if self._at is not None:
-            self.left = min(self._rate, self.left + (now - self._at) * self._rate)
-        self._at = now
-
-
 class Outbox:
     """All methods belong to the shipper's thread; confirms come from any thread and wait in a deque for `settle`."""
 
     def __init__(
-        self, queue: Queue, spool: Spool, memory: int, node: str, wake: Callable[[], None]
-    ) -> None:  # fmt: skip
+        self,
+        queue: Queue,
+        spool: Spool,
+        memory: int,
+        node: str,
+        wake: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._queue = queue
         self._spool = spool
         self._memory = memory
         self._node = node
         self._wake = wake
-        self._sections: list[Section] = []
-        self._marks: list[tuple[Tail, Mark]] = []
-        self._urgent = False
-        self._filling = 0
-        self._began = 0.0
+        self._wall = wall
+        self._new, self._old = Filling(), Filling()
         self._waiting: deque[Parcel] = deque()
+        self._backlog: deque[Parcel] = deque()
+        """Like `_waiting`, of old lines."""
+        self._backlog_bytes = 0
+        self._hold = Hold(queue.waiting)
         self._offered: dict[int, Parcel] = {}
         """What the queue took and has not confirmed, by id, oldest first."""
         self._confirmed: deque[Parcel | tuple[Token, Batch]] = deque()
@@ -90,6 +78,16 @@ class Outbox:
         return self._bytes < self._memory
 
     @property
+    def behind(self) -> bool:
+        """Old lines have their share of the memory: more would leave too little for new ones."""
+        return self._backlog_bytes + self._old.size > self._memory // 2
+
+    @property
+    def holding(self) -> bool:
+        """Old lines wait for their turn at the queue."""
+        return bool(self._backlog)
+
+    @property
     def idle(self) -> bool:
         """Nothing is in memory: all that was read is confirmed or spooled."""
         return not self._bytes
@@ -107,33 +105,37 @@ class Outbox:
         """Take a section just read; it leaves with the next flush."""
         metrics.LINES_READ.labels(section.origin.service).inc(section.count)
         metrics.LINES_IN_FLIGHT.labels(section.origin.service).inc(section.count)
-        self._began = self._began if self._sections else now
-        self._sections.append(section)
-        self._marks.append((tail, mark))
-        self._urgent = self._urgent or tail.urgent
-        self._filling += len(section.docs)
+        tail.behind = section.last < stamp_of(self._wall() - OLD)
+        filling = self._old if tail.behind else self._new
+        filling.add(tail, section, mark, now)
         self._bytes += len(section.docs)
-        if self._filling >= BATCH_BYTES:
-            self.flush(now)
+        if filling.size >= BATCH_BYTES:
+            self._close(filling, now)
 
     def flush(self, now: float, more_soon: bool = False) -> None:
-        """Close the batch being filled; small sections of many containers share one. Not yet, where `more_soon` and it
-        has not waited for LINGER."""
-        if self._sections and not (more_soon and now - self._began < LINGER):
-            batch = Batch(tuple(self._sections), node=self._node)
-            self._waiting.append(Parcel(batch, self._marks, self._urgent, now))
-            self._sections, self._marks, self._urgent, self._filling = [], [], False, 0
+        """Close what is being filled; small sections of many containers share a batch. Not yet, where `more_soon` and
+        it has not waited for LINGER."""
+        for filling in (self._new, self._old):
+            if filling.sections and not (more_soon and now - filling.began < LINGER):
+                self._close(filling, now)
+
+    def _close(self, filling: Filling, now: float) -> None:
+        batch = Batch(tuple(filling.sections), node=self._node)
+        parcel = Parcel(batch, filling.marks, filling.urgent, now, old=filling is self._old)
+        if parcel.old:
+            self._old = Filling()
+            self._backlog.append(parcel)
+            self._backlog_bytes += batch.size
+        else:
+            self._new = Filling()
+            self._waiting.append(parcel)
 
     def pump(self, now: float) -> None:
-        """Offer what waits, then some of the spool; spool what waited too long."""
-        while self._waiting and self._offer(self._waiting[0], now):
-            self._waiting.popleft()
-            self._took = now
-        self._stuck = bool(self._waiting) and now - self._took > SPOOL_AFTER
-        if self._waiting:
-            self._save_overdue(now)
-        else:
-            self._drain_some(now)
+        """Offer what waits, then some of the spool and of what is old; spool what waited too long."""
+        refused = not (self._offer_new(now) and self._drain_some(now) and self._offer_old(now))
+        self._took = self._took if refused else now
+        self._stuck = refused and now - self._took > SPOOL_AFTER
+        self._save_overdue(now)
         metrics.IN_FLIGHT_BYTES.set(self._bytes)
         metrics.SPOOL_BYTES.set(self._spool.bytes)
         self._count_damage()
@@ -162,6 +164,7 @@ class Outbox:
             return False
         _count(metrics.LINES_PUBLISHED, parcel.batch)
         metrics.BATCH_BYTES.observe(parcel.batch.size)
+        self._took = now
         return True
 
     def _confirm(self, item: "Parcel | tuple[Token, Batch]") -> None:
@@ -170,20 +173,29 @@ class Outbox:
 
     def save_all(self) -> None:
         """Spool everything that is not confirmed, also what the queue has taken: this process is about to end."""
-        for parcel in [*self._offered.values(), *self._waiting]:
+        for parcel in [*self._offered.values(), *self._backlog, *self._waiting]:
             if not self._spool.append(parcel.batch):
                 break
             self._spooled.append(parcel)
         self._offered.clear()
+        self._backlog.clear()
         self._waiting.clear()
         self._sync()
 
     def _save_overdue(self, now: float) -> None:
-        while self._waiting and self._overdue(self._waiting[0], now):
-            if not self._spool.append(self._waiting[0].batch):
+        for parcel in [each for each in (*self._backlog, *self._waiting) if self._overdue(each, now)]:
+            if not self._spool.append(parcel.batch):
                 break
-            self._spooled.append(self._waiting.popleft())
+            self._spooled.append(parcel)
+            self._take_out(parcel)
         self._sync()
+
+    def _take_out(self, parcel: Parcel) -> None:
+        if parcel.old:
+            self._backlog.remove(parcel)
+            self._backlog_bytes -= parcel.batch.size
+        else:
+            self._waiting.remove(parcel)
 
     def _sync(self) -> None:
         """What is spooled is safe once it is on disk."""
@@ -195,20 +207,42 @@ class Outbox:
     def _overdue(self, parcel: Parcel, now: float) -> bool:
         return parcel.urgent and now - parcel.since >= SPOOL_AFTER
 
-    def _drain_some(self, now: float) -> None:
-        """Offer the oldest of the spool, beside what was read just now."""
+    def _offer_new(self, now: float) -> bool:
+        """Offer what was read just now; False where the queue takes no more."""
+        while self._waiting:
+            if not self._offer(self._waiting[0], now):
+                return False
+            self._waiting.popleft()
+        return True
+
+    def _drain_some(self, now: float) -> bool:
+        """Offer the oldest of the spool, beside what was read just now; False where the queue takes no more."""
         self._drain.refill(now)
-        while self._draining < DRAIN_WINDOW and self._drain.left > 0:
+        while self._draining < DRAIN_WINDOW and self._drain.left > 0 and self._may_go(now):
             head = self._spool.head()
             if head is None:
-                return
+                break
             if not self._queue.offer(head[1], partial(self._confirm, head)):
                 self._spool.put_back(head[0])
-                return
+                return False
             _count(metrics.LINES_PUBLISHED, head[1])
             metrics.BATCH_BYTES.observe(head[1].size)
+            self._hold.gone()
             self._draining += 1
             self._drain.left -= head[1].size
+        return True
+
+    def _offer_old(self, now: float) -> bool:
+        """Offer what was read late, as much as may go; False where the queue takes no more."""
+        while self._backlog and self._may_go(now):
+            if not self._offer(self._backlog[0], now):
+                return False
+            self._backlog_bytes -= self._backlog.popleft().batch.size
+            self._hold.gone()
+        return True
+
+    def _may_go(self, now: float) -> bool:
+        return self._hold.may_go(now) or self._spool.crowded
 
     def _safe(self, parcel: Parcel) -> None:
         for tail, mark in parcel.marks:

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from shipper.checkpoint import Checkpoints
 from shipper.container import Node
 from shipper.early import EarlyLogs
 from shipper.filters import Filters, own_containers
+from shipper.hold import EVERY
 from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
 from shipper.outbox import Outbox
@@ -25,6 +27,7 @@ from shipper.sources import Source
 from shipper.sources.choice import open_source
 from shipper.spool import Spool
 from shipper.tail import Row, Tail, resume, usable
+from shipper.wake import Wake
 from shipper.watch import Watcher
 from towline.engine import Engine
 from towline.queues import Queue
@@ -67,9 +70,9 @@ class Shipper:
         self._rows: dict[str, Row] = usable(self._checkpoints.load())
         self._life = QueueLife(settings.state / "queue", queue)
         self._losses = Losses(settings.state / "losses", lost, lambda: self._spool.damaged + self._life.lost())
-        self._wake = threading.Event()
+        self._wake: Wake[Tail] = Wake()
         self._outbox = Outbox(queue, self._spool, settings.memory, settings.node or "", self._wake.set)
-        self._schedule = Schedule()
+        self._schedule = Schedule(self._wake)
         self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set)
         filters = Filters.of(settings.include, settings.exclude, own_containers())
         engine = Engine(settings.engine)
@@ -86,7 +89,6 @@ class Shipper:
         watching = threading.Thread(target=self._watcher.run, name="watch", daemon=True)
         watching.start()
         while not self._stopping.is_set():
-            self._wake.clear()
             self._look_for_losses()
             self._wake.wait(self._round(time.monotonic()))
         self._watcher.stop()
@@ -124,7 +126,7 @@ class Shipper:
             if tail in self._logs:
                 self._read(tail, now)
         self._publish(now)
-        wait = self._schedule.wait(time.monotonic())
+        wait = min(self._schedule.wait(time.monotonic()), EVERY if self._outbox.holding else inf)
         return max(TICK, wait) if not self._outbox.room else min(TICK, wait) if more else wait
 
     def _look_for_losses(self) -> None:
@@ -149,7 +151,7 @@ class Shipper:
     def _has_its_share(self, tail: Tail, now: float) -> bool:
         """Whether so much of it is in flight that it has to wait. Where the queue stalls, what may vanish has not: it
         goes on to the spool."""
-        full = tail.in_flight > self._settings.memory // 4
+        full = tail.in_flight > self._settings.memory // 4 or (tail.behind and self._outbox.behind)
         return full and not (tail.urgent and self._outbox.stalled(now))
 
     def _publish(self, now: float) -> None:
@@ -184,7 +186,6 @@ class Shipper:
             self._publish(now)
             self._settle(now)
             self._wake.wait(TICK)
-            self._wake.clear()
         self._outbox.flush(deadline)
         self._settle(deadline)
         self._outbox.save_all()

@@ -88,6 +88,11 @@ class Spool:
         with self._lock:
             return self.bytes + len(record) <= self._max_bytes and self._ready() and self._write(record, lines)
 
+    @property
+    def crowded(self) -> bool:
+        """More than half of what it may hold is in use."""
+        return self.bytes > self._max_bytes // 2
+
     def sync(self) -> bool:
         """Make everything appended durable; False where that failed (said once; ask again later)."""
         with self._lock:

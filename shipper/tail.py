@@ -38,9 +38,15 @@ class Tail:
         self.urgent = True
         """Whether its lines may vanish where they are (API, rotation, removal): then they go to the spool early."""
         self.removed = False
+        self.behind = False
+        """Whether what was read last had been written long before."""
         self.in_flight = 0
         self.due = 0.0
         self.interval = 0.0
+        self.overslept = False
+        """It is looked at because it has rested for long, not because something was told."""
+        self.missed = 0
+        """Such looks in a row that found something."""
         self._maker = LineMaker(container_id, max_line, resume(row)[1] if row else None)
         self._marks: deque[Mark] = deque()
 

@@ -315,3 +315,13 @@ def test_an_unknown_scheme_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="carrier-pigeon") as told:
         open_queue("carrier-pigeon://me:secret@roof", max_bytes=1)
     assert "secret" not in str(told.value)
+
+
+def test_who_offers_is_told_how_much_waits_before_it(queue: Queue) -> None:
+    for number in range(5):
+        assert queue.offer(batch(number), ignore)
+    if queue.waiting() is None:
+        return  # nothing that is offered there stands behind others for long
+    until(lambda: queue.waiting() == 5)
+    assert queue.take(100, SOON)
+    until(lambda: queue.waiting() == 0)

@@ -7,6 +7,7 @@ import pytest
 
 from shipper import outbox
 from shipper.entries import Place, Position
+from shipper.hold import DEEP, EVERY, OLD
 from shipper.lines import State
 from shipper.outbox import SPOOL_AFTER, Outbox
 from shipper.sources.json_file import JsonFileSource
@@ -19,16 +20,30 @@ from towline.queues.memory import MemoryQueue
 STAMP = "2026-11-23T00:25:00.%09dZ"
 
 
+WRITTEN = 1795393500.0
+"""When the lines were written, as STAMP says."""
+
+
+class Crowded(MemoryQueue):
+    """One where new lines may stand behind others, as at a broker."""
+
+    messages: int | None = None
+
+    def waiting(self) -> int | None:
+        return self.messages
+
+
 class Setting:
     """An outbox over a real queue and a real spool, and one container to fill it from."""
 
     def __init__(self, folder: Path, service: str, queue_bytes: int = 1000, spool_bytes: int = 1 << 20) -> None:
         self.folder = folder
         self.queue_bytes = queue_bytes
-        self.queue = MemoryQueue(queue_bytes)
+        self.queue = Crowded(queue_bytes)
         self.spool = Spool(folder / "spool", spool_bytes)
         self.service = service
-        self.outbox = Outbox(self.queue, self.spool, 4000, "node", lambda: None)
+        self.wall = WRITTEN
+        self.outbox = Outbox(self.queue, self.spool, 4000, "node", lambda: None, lambda: self.wall)
         self.tail = Tail("c" * 64, JsonFileSource(folder / "none", None, running=True), None, 1 << 20)
         self.number = 0
         self.now = 100.0
@@ -218,3 +233,90 @@ def test_a_spool_left_by_an_earlier_process_counts_as_read_and_is_delivered(tmp_
     after.outbox.settle(after.now)
     assert after.spool.lines() == {}
     after.close()
+
+
+def crowded(folder: Path, messages: int, **options: int) -> Setting:
+    setting = Setting(folder, folder.name, queue_bytes=100_000, **options)
+    setting.queue.messages = messages
+    setting.tail.urgent = False
+    return setting
+
+
+def sizes(setting: Setting) -> list[int]:
+    return [delivery.batch.size for delivery in setting.queue.take(1000, 0)]
+
+
+def test_old_lines_wait_while_the_queue_is_deep_and_new_ones_pass(tmp_path: Path) -> None:
+    setting = crowded(tmp_path, DEEP + 1)
+    setting.put(size=500)
+    setting.wall = WRITTEN + OLD + 2
+    setting.put(size=400)
+    assert setting.tail.behind
+    setting.wall = WRITTEN
+    setting.put(size=300)
+    assert not setting.tail.behind
+    setting.later(EVERY)
+    assert sizes(setting) == [500, 300]
+    for _ in range(100):
+        setting.later(EVERY)
+    assert sizes(setting) == []
+    assert setting.outbox.holding
+    assert setting.outbox.problem == ""
+    setting.queue.messages = 0
+    setting.later(EVERY)
+    assert sizes(setting) == [400]
+    assert not setting.outbox.holding
+    setting.close()
+
+
+def test_old_lines_leave_room_for_new_ones(tmp_path: Path) -> None:
+    setting = crowded(tmp_path, DEEP + 1)
+    setting.wall = WRITTEN + 60
+    while not setting.outbox.behind:
+        setting.put()
+    assert setting.outbox.room
+    setting.queue.messages = 0
+    setting.later(EVERY)
+    assert not setting.outbox.behind
+    setting.close()
+
+
+def test_old_lines_that_may_vanish_do_not_wait_for_the_queue_in_memory(tmp_path: Path) -> None:
+    setting = crowded(tmp_path, DEEP + 1)
+    setting.wall = WRITTEN + 60
+    first = setting.put()
+    setting.tail.urgent = True
+    setting.put()
+    setting.later(0)
+    setting.later(SPOOL_AFTER)
+    assert setting.spool.lines() == {setting.service: 1}
+    assert not first.done
+    setting.later(EVERY)
+    assert sizes(setting) == []  # what is spooled is old as well
+    setting.queue.messages = 0
+    setting.later(EVERY)
+    assert sizes(setting) == [500, 500]
+    setting.close()
+
+
+def test_a_spool_that_fills_up_is_emptied_into_the_deepest_queue(tmp_path: Path) -> None:
+    setting = crowded(tmp_path, 1000, spool_bytes=2000)
+    setting.wall = WRITTEN + 60
+    setting.tail.urgent = True
+    while not setting.spool.crowded:
+        setting.put()
+        setting.later(SPOOL_AFTER)
+    setting.later(EVERY)
+    assert sizes(setting) != []
+    setting.close()
+
+
+def test_the_end_spools_what_was_held_back(tmp_path: Path) -> None:
+    setting = crowded(tmp_path, DEEP + 1)
+    setting.wall = WRITTEN + 60
+    setting.put()
+    setting.later(0)
+    setting.outbox.save_all()
+    assert setting.checkpoint() == 1
+    assert setting.spool.lines() == {setting.service: 1}
+    setting.close()

@@ -52,6 +52,10 @@ class Queue(Protocol):
         process, in the life that was resumed). Grows before `life` changes.
         """
 
+    def waiting(self) -> int | None:
+        """How many batches wait in the queue for somebody to take them, as last heard; None where nothing that is
+        offered can stand behind others for long. To be asked again and again: asking brings the next answer about."""
+
     def depth(self) -> int:
         """Bytes (uncompressed) that wait or are being worked on, as far as this process knows."""
 

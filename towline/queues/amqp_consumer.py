@@ -18,6 +18,7 @@ from pika.channel import Channel
 from towline.batch import Batch, decode
 from towline.errors import BatchError, QueueUnavailable
 from towline.queues import Delivery, amqp_metrics
+from towline.queues.amqp_depth import Depth
 from towline.queues.amqp_hearing import Hearing
 from towline.queues.amqp_link import Link
 from towline.queues.amqp_message import dead_letter, deliveries_before, lines_in
@@ -36,6 +37,9 @@ TOO_OFTEN = 200
 GUESS = 256 << 10
 """Bytes of a message before any was seen."""
 OVERHEAD = 1 << 10
+AHEAD = 40_000
+"""Lines to have at hand, the next few writes: what was prefetched counts nowhere as waiting in the queue, and new lines
+stand behind it."""
 
 
 class Consumer:
@@ -52,8 +56,10 @@ class Consumer:
         self._work = 0
         self._closed = False
         self._flushing = False
-        self._average = 0.0
+        self._average = self._lines = 0.0
+        """Bytes and lines of a message, of late."""
         self._hearing = Hearing(self.link, lambda: self._waiting.session)
+        self._depth = Depth(self.link, broker.queue, lambda: self._waiting.session)
 
     # --- from any thread
 
@@ -163,6 +169,7 @@ class Consumer:
         channel.add_on_cancel_callback(lambda _: self._cancelled(session))
         self._consume(session)
         self._hearing.begins(session)
+        self._depth.begins(session)
 
     def lost(self, error: BaseException) -> None:
         with self._changed:
@@ -204,11 +211,13 @@ class Consumer:
             self._waiting.push(Message(next(self._places), method.delivery_tag, session, found, body))
             self._changed.notify()
         size = len(body) + OVERHEAD
+        self._lines += (lines_in(found) - self._lines) / 16
         self._average += (size - self._average) / 16 if self._average else size
         self._adapt(session)
 
     def _wanted(self) -> int:
-        return int(min(max(self._max_bytes / 2 / (self._average or GUESS), LEAST), MOST))
+        most = min(MOST, AHEAD / max(self._lines, 1.0))
+        return int(max(min(self._max_bytes / 2 / (self._average or GUESS), most), LEAST))
 
     def _adapt(self, session: Session) -> None:
         """A prefetch holds from the next `consume` on: end this one, and begin again with what memory allows now."""

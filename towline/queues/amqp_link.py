@@ -14,6 +14,7 @@ from towline.queues.amqp_backoff import Backoff
 from towline.queues.amqp_errors import explain
 from towline.queues.amqp_loop import Loop
 from towline.queues.amqp_problem import Problem
+from towline.queues.amqp_reading import read_much
 from towline.queues.amqp_topology import Declaring, Steps
 from towline.queues.amqp_url import Broker
 
@@ -138,6 +139,7 @@ class Link:
     def _opened(self, connection: Any) -> None:
         if connection is not self._connection or not isinstance(connection, SelectConnection):
             return
+        read_much(connection)
         connection.add_on_connection_blocked_callback(lambda _, frame: self._block(frame.method.reason))
         connection.add_on_connection_unblocked_callback(lambda _, frame: self._block(None))
         self._declare()

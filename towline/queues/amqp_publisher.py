@@ -65,6 +65,8 @@ class Publisher:
         self._limit = MESSAGE_BYTES
         self._refused = Problem("publish")
         self._refusals = 0
+        self._counted = 0
+        self._counting: Channel | None = None
         self._timer: Any = None
         self._watch: Any = None
         self._asking: Any = None
@@ -99,6 +101,12 @@ class Publisher:
     def depth(self) -> int:
         return self._held
 
+    def waiting(self) -> int:
+        """Messages in the queue that no consumer has, as of some moments ago."""
+        if self.link.started:
+            self.link.call(self._count)
+        return self._counted
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -125,6 +133,19 @@ class Publisher:
             self.link.call(self._collect)
 
     # --- in the link's thread
+
+    def _count(self) -> None:
+        if self._channel is None or self._counting is self._channel:
+            return
+        self._counting = channel = self._channel
+        try:
+            channel.queue_declare(self._broker.queue, passive=True, callback=self._heard_count)
+        except exceptions.AMQPError as error:  # closing under our hands: `lost` follows, or has been
+            log.debug("count: %r", error)
+
+    def _heard_count(self, frame: Any) -> None:
+        self._counting = None
+        self._counted = frame.method.message_count
 
     def steps(self) -> Steps:
         return self.way.steps()

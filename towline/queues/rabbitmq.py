@@ -66,6 +66,9 @@ class RabbitQueue:
     def lost(self) -> int:
         return self._publisher.way.lost
 
+    def waiting(self) -> int | None:
+        return self._publisher.waiting()
+
     def depth(self) -> int:
         return self._publisher.depth() + self._consumer.depth()
 
