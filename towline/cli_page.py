@@ -36,6 +36,7 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tu
     from towline import api, api_pipeline, api_views, health
     from towline import page as files
     from towline.http import HttpServer, Site, Tails, check_token, known_hosts, probe
+    from towline.late import when_it_comes
     from towline.metrics import REGISTRY
     from towline.query import Query
     from towline.service import Group, signals
@@ -46,7 +47,7 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tu
     ledger = api_pipeline.elsewhere(urls) if urls else {}
     probe(listen)
     url = chosen_store(store, data)
-    opened = open_store(url, read_only=True)
+    opened = when_it_comes(lambda: open_store(url, read_only=True))
     tails = Tails(MOST_TAILS)
     problems = {"store": health.of_check(lambda: _look(opened.search(Query(limit=1))))}
     pages = api.handlers(opened, tails) | api_views.handlers(opened) | health.handlers(REGISTRY, problems)

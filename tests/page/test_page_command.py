@@ -1,9 +1,12 @@
 """The page as it is installed and started: package data, `towline page`, `towline up`."""
 
+import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -127,6 +131,55 @@ def test_page_serves_elasticsearch(
         requests.post(f"{stream}/_rollover", timeout=60)
         for index in sorted(requests.get(f"{stream}/_settings", timeout=60).json())[:-1]:
             requests.delete(f"{SERVER}/{index}", timeout=60).raise_for_status()
+
+
+class Bridge:
+    """A port that nobody listens on, until it is opened: then it leads to the server."""
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self.target = (parts.hostname or "", parts.port or 80)
+        self.server = socket.socket()
+        self.server.bind(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+
+    def open(self) -> None:
+        self.server.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, far = self.server.accept()[0], socket.create_connection(self.target)
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError), one, other:
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_RDWR)
+
+
+def test_page_over_an_elasticsearch_that_is_away_says_so_and_shows_it_when_it_comes(
+    browser: Any, start: Callable[..., Process], missing_part: Callable[[str], NoReturn]
+) -> None:
+    try:
+        requests.get(f"{SERVER}/_cluster/health", timeout=10)
+    except requests.ConnectionError as error:
+        missing_part(f"no Elasticsearch on {SERVER}: {error}")
+    bridge = Bridge(SERVER)
+    url = f"http://127.0.0.1:{bridge.port}/?namespace=nobody.writes.here"
+    screen = Screen(browser, start("page", "--store", url, "--listen", "127.0.0.1:0").url)
+    screen.open()
+    screen.until(lambda: "can't be reached" in screen.find("#trouble").text)
+    assert "Nothing to show: see the message above." in screen.body
+    bridge.open()
+    screen.until(lambda: "No line was written in the last 15m" in screen.body, 60)
+    screen.until(lambda: not screen.find("#trouble").is_displayed())
+    browser.get("about:blank")
+    bridge.server.close()
 
 
 @pytest.mark.parametrize("command", ["page", "up"])
