@@ -32,6 +32,7 @@ class Lines:
     def __call__(
         self, messages: list[str], *, name: str = "web", stack: str = "", ago: float = 0.0, step: float = 0.001,
         stream: str = "stdout", labels: dict[str, str] | None = None, end: int = 0,
+        node: str = "node1",
     ) -> list[str]:  # fmt: skip
         """The last one was written `ago` seconds before `end` (nanoseconds; 0: now), each `step` seconds after the one
         before it; gives the stamps."""
@@ -42,7 +43,7 @@ class Lines:
         given = {**({"com.docker.stack.namespace": stack} if stack else {}), **(labels or {})}
         fields: dict[str, Any] = {
             "container": {"id": identity, "name": name, "image": {"name": "demo"}, "labels": given},
-            "host": {"name": "node1"}, "service": {"name": name.split(".")[0]},
+            "host": {"name": node}, "service": {"name": name.split(".")[0]},
         }  # fmt: skip
         docs, stamps = [], []
         for index, message in enumerate(messages):

@@ -244,3 +244,96 @@ def test_fifty_thousand_containers_are_no_burden(screen: Screen, lines: Lines) -
     screen.until(lambda: screen.texts() == ["from 17"], 60)
     screen.search("nothing-of-the-kind")
     screen.until(lambda: "No line matches" in screen.body, 60)
+
+
+def test_nodes_and_containers_are_picked_and_taken_away(screen: Screen, lines: Lines) -> None:
+    lines(["of one"], name="web.1", ago=3)
+    lines(["of two"], name="web.2", ago=2)
+    lines(["elsewhere"], name="db.1", node="node2", ago=1)
+    screen.open("?since=1h&until=0s")
+    screen.until(lambda: len(screen.texts()) == 3 and len(screen.texts("#pick-container option")) == 4)
+    assert screen.texts("#pick-node option") == ["Node", "node1", "node2"]
+    assert "db.1 on node2" in screen.texts("#pick-container option")
+    screen.find("#pick-node option[value=node1]").click()
+    screen.until(lambda: screen.texts() == ["of one", "of two"])
+    assert screen.texts("#pick-container option") == ["Container", "web.1 on node1", "web.2 on node1"]
+    next(node for node in screen.driver.find_elements("css selector", "#pick-container option")
+         if node.text.startswith("web.2")).click()  # fmt: skip
+    screen.until(lambda: screen.texts() == ["of two"])
+    assert {"node", "container"} <= set(parse_qs(urlsplit(screen.driver.current_url).query))
+    screen.button("container: web.2 ×").click()
+    screen.until(lambda: len(screen.texts()) == 2)
+    screen.button("node: node1 ×").click()
+    screen.until(lambda: len(screen.texts()) == 3)
+
+
+def test_a_clicked_value_asks_for_its_field(screen: Screen, lines: Lines) -> None:
+    lines(['{"level":"info","user":{"id":7},"msg":"paid"}', '{"level":"info","order":7,"msg":"sent"}',
+           'level=info user=ada msg="logged in"', "ada went home"], ago=5)  # fmt: skip
+    lines(["of db"], name="db.1", ago=1)
+
+    def click(row: int, value: str) -> None:
+        screen.find(f".row:nth-child({row}) .text").click()
+        screen.until(lambda: screen.texts(".detail"))
+        values = screen.driver.find_elements("css selector", ".tree .value button")
+        next(node for node in values if node.text == value).click()
+
+    screen.open("?since=1h&until=0s")
+    screen.until(lambda: len(screen.texts()) == 5)
+    click(1, "7")  # the id, not the order
+    screen.until(lambda: len(screen.texts()) == 1)
+    assert "paid" in screen.texts()[0]
+    assert screen.find("#q").get_attribute("value") == '"id 7"'
+    assert screen.texts(".row mark") == ['id":7']
+    screen.driver.back()
+    screen.until(lambda: len(screen.texts()) == 5)
+    click(3, "ada")
+    screen.until(lambda: len(screen.texts()) == 1 and "user=ada" in screen.texts()[0])
+    screen.driver.back()
+    screen.until(lambda: len(screen.texts()) == 5)
+    click(5, "db")  # service.name: a filter of its own
+    screen.until(lambda: screen.texts() == ["of db"])
+    assert "service: db ×" in screen.texts(".chip")
+    assert screen.find("#q").get_attribute("value") == ""
+
+
+def test_around_a_line_scrolling_goes_on_both_ways(screen: Screen, lines: Lines) -> None:
+    lines([f"n {number}" for number in range(2000)], ago=30)
+    screen.open("?since=1h&until=0s&q=%22n%201000%22")
+    screen.until(lambda: screen.texts() == ["n 1000"])
+    screen.find(".row").click()
+    screen.button("Lines around it").click()
+    screen.until(lambda: "n 1001" in screen.texts())
+
+    def reached(place: str, at: int, text: str) -> bool:
+        screen.js(f"document.getElementById('scroller').scrollTop = {place}")
+        return screen.texts()[at] == text
+
+    screen.until(lambda: reached("0", 0, "n 0"), 40)
+    screen.until(lambda: reached("1e9", -1, "n 1999"), 40)
+    assert "2,000 lines loaded" in screen.find("#status").text
+
+
+COPIED = """
+const writeText = (text) => { window.copied = text; return Promise.resolve(); };
+Object.defineProperty(navigator, "clipboard", { value: { writeText } });
+"""
+
+
+@pytest.mark.parametrize("view", ["logs", "metrics", "pipeline"])
+def test_a_copied_link_shows_the_same_to_somebody_who_opens_it_later(screen: Screen, lines: Lines, view: str) -> None:
+    lines(["error: then", "fine"], ago=5)
+    screen.open(f"?view={view}&since=5m&level=error&service=web")
+    screen.js(COPIED)
+    screen.js("document.getElementById('share').click()")
+    link = screen.until(lambda: screen.js("return window.copied"))
+    lines(["error: afterwards"])
+    given = parse_qs(urlsplit(link).query)
+    assert (given["level"], given["service"]) == (["error"], ["web"])
+    assert given["since"][0].endswith("Z")
+    assert given["until"][0].endswith("Z")
+    screen.driver.get("about:blank")
+    screen.driver.get(link)
+    screen.until(lambda: screen.texts() == ["error: then"])
+    chosen = screen.texts("nav button[aria-pressed=true]")
+    assert chosen == [{"logs": "Lines", "metrics": "Metrics", "pipeline": "Pipeline"}[view]]

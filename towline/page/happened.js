@@ -4,7 +4,7 @@ import { plain } from "./ansi.js";
 import { clock, iso } from "./times.js";
 
 const WORDS = { started: "started", stopped: "stopped", deployed: "deployed", oom: "out of memory: killed", unhealthy: "unhealthy", healthy: "healthy again" };
-// Where there are too many to be drawn, these stay.
+// These are drawn over the others, and stay where there are too many.
 const WEIGHT = { oom: 4, deployed: 3, unhealthy: 2, stopped: 1 };
 const MOST = 150;
 
@@ -18,7 +18,7 @@ function words(each) {
 }
 
 export function markers(happened, since, until) {
-  const chosen = happened.length > MOST ? [...happened].sort((a, b) => (WEIGHT[b.what] ?? 0) - (WEIGHT[a.what] ?? 0)).slice(0, MOST) : happened;
+  const chosen = [...happened].sort((a, b) => (WEIGHT[a.what] ?? 0) - (WEIGHT[b.what] ?? 0)).slice(-MOST);
   return h("div", { class: "marks", "aria-hidden": "true" }, chosen.map((each) => {
     const mark = h("span", { class: `mk k-${kind(each)}`, title: plain(`${clock(iso(each.time * 1000))} ${each.container} ${words(each)}`) });
     mark.style.left = `${(each.time * 1000 - since) / (until - since) * 100}%`;
