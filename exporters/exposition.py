@@ -84,14 +84,18 @@ def pieces(families: Iterable[Family], openmetrics: bool = False) -> Iterator[by
         yield b"# EOF\n"
 
 
-def encoded(families: Iterable[Family], accept: str, accept_encoding: str) -> tuple[list[bytes], dict[str, str]]:
-    """The body in pieces, and the headers, of the answer to a request with these headers ("" for one that it lacks)."""
+def encoded(families: Iterable[Family], accept: str, accept_encoding: str) -> tuple[Iterable[bytes], dict[str, str]]:
+    """The body in pieces, and the headers, of the answer to a request with these headers ("" for one that it lacks).
+
+    Packed it is held as a whole, so that its length can be told; unpacked each piece is made when it is sent.
+    """
     openmetrics = negotiate(accept)
     headers = {"Content-Type": content_type(openmetrics), "Vary": "Accept, Accept-Encoding"}
     parts = pieces(families, openmetrics)
-    if accepts_gzip(accept_encoding):
-        return list(compress(parts)), headers | {"Content-Encoding": "gzip"}
-    return list(parts), headers
+    if not accepts_gzip(accept_encoding):
+        return parts, headers
+    packed = list(compress(parts))
+    return packed, headers | {"Content-Encoding": "gzip", "Content-Length": str(sum(map(len, packed)))}
 
 
 def _header(found: Family, openmetrics: bool) -> bytes:

@@ -103,7 +103,7 @@ class Exporter:
         def handler(request: Request) -> Response:
             families = [*self.families(), *own(registry.collect()), *own(process.collect())]
             body, headers = encoded(families, request.headers.get("Accept", ""), _encoding(request))
-            return Response(body, headers=headers | {"Content-Length": str(sum(map(len, body)))})
+            return Response(body, headers=headers)
 
         return handler
 

@@ -124,8 +124,10 @@ def test_gzip_is_negotiated(header: str, packed: bool) -> None:
 
 def test_an_answer_says_what_it_is() -> None:
     body, headers = encoded(families(), PROMETHEUS_2_42, "gzip")
+    packed = b"".join(body)
+    assert gzip.decompress(packed) == render(families(), openmetrics=True)
+    assert headers.pop("Content-Length") == str(len(packed))
     assert headers == {"Content-Type": OPENMETRICS, "Content-Encoding": "gzip", "Vary": "Accept, Accept-Encoding"}
-    assert gzip.decompress(b"".join(body)) == render(families(), openmetrics=True)
     body, headers = encoded(families(), "", "")
     assert headers == {"Content-Type": TEXT, "Vary": "Accept, Accept-Encoding"}
     assert b"".join(body) == render(families())
