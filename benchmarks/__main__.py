@@ -20,8 +20,9 @@ from benchmarks.ground import ENGINE, QUICK, Ground, Sizes
 from benchmarks.picture import svg
 from benchmarks.table import as_text, kept, machine, now, write_json
 
-GROUPS = ("shipper", "indexer", "end_to_end", "ids", "idle", "latency", "embedded", "growth", "cluster")
-ORDER = ("shipper", "indexer", "end to end", "elasticsearch", "idle", "latency", "embedded", "growth", "cluster")
+GROUPS = ("shipper", "indexer", "end_to_end", "ids", "idle", "latency", "embedded", "growth", "cluster", "exporter")
+ORDER = ("shipper", "indexer", "end to end", "elasticsearch", "idle", "latency", "embedded", "growth", "cluster",
+         "exporter")  # fmt: skip
 """Of the groups, by the names in the table."""
 HERE = Path(__file__).parent
 

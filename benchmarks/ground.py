@@ -39,11 +39,13 @@ class Sizes:
     nodes: int = 100
     outage: int = 600
     saturation: float = 5
+    exported: tuple[int, int] = (100, 500)
 
 
 QUICK = Sizes(
     backlog=20_000, live=20_000, stored=10_000, rounds=1, speakers=5, quiet=8, idle=2, latency=3, embedded=100_000,
-    growth=20_000, backlogs=(1_000, 20_000), nodes=10, outage=10, saturation=1)  # fmt: skip
+    growth=20_000, backlogs=(1_000, 20_000), nodes=10, outage=10, saturation=1,
+    exported=(3, 6))  # fmt: skip
 
 
 class Ground:

@@ -37,6 +37,16 @@ def test_a_quick_run_prints_keeps_and_draws_its_figures(tmp_path: Path, engine_u
         assert not row["target"] or f"{row['group']}: {row['name']}" in drawn
 
 
+@pytest.mark.engine
+def test_containers_made_by_hand_are_found_measured_and_removed(tmp_path: Path, engine_url: str) -> None:
+    done = bench(tmp_path, "exporter", engine=engine_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = {row["name"]: row for row in json.loads((tmp_path / "results.json").read_text())["figures"]}
+    assert kept["6 containers: memory"]["value"] > 20
+    assert kept["3 containers: whole answer"]["beside"] > 0
+    assert not list(Path("/sys/fs/cgroup").glob("**/towline-bench-*"))
+
+
 def test_a_group_that_can_not_be_measured_is_told_and_the_run_fails(tmp_path: Path) -> None:
     done = bench(tmp_path, "idle", engine=f"unix://{tmp_path}/nobody.sock")
     assert done.returncode == 1
