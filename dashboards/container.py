@@ -1,8 +1,10 @@
 """One container, also one that has just ended: what became of it?"""
 
 from dashboards import links
-from dashboards.parts import Dashboard, Row, chosen, lines, looking_like, override, stat, variables
+from dashboards.page import Dashboard, Row
+from dashboards.parts import lines, looking_like, override, stat
 from dashboards.service import LIMIT
+from dashboards.variables import chosen, variables
 
 UID = "towline-container"
 LOGS = links.lines_of_container("${container}")

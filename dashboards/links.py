@@ -3,7 +3,8 @@
 `${__from:date:iso}`: https://grafana.com/docs/grafana/v9.3/dashboards/variables/add-template-variables/#__from-and-__to
 """
 
-from dashboards.parts import JSON, constant
+from dashboards.parts import JSON
+from dashboards.variables import constant
 
 TOWLINE, KIBANA = "http://localhost:8514", "http://localhost:5601"
 VIEW = "towline-logs"

@@ -1,8 +1,10 @@
 """One node: is it full, is it busy, and which container makes it so?"""
 
 from dashboards import links
-from dashboards.parts import Dashboard, Row, bar, chosen, lines, looking_like, stat, table, variables
+from dashboards.page import Dashboard, Row
+from dashboards.parts import bar, lines, looking_like, stat, table
 from dashboards.swarm import CPU, DISK, FULL, MEMORY
+from dashboards.variables import chosen, variables
 
 UID = "towline-node"
 LOGS = links.lines_of_node("${node}")

@@ -1,7 +1,4 @@
-"""What Grafana dashboards are made of, as the JSON that Grafana 9.3 (schema 37) and later load and migrate.
-
-Names: https://grafana.com/docs/grafana/v9.3/dashboards/build-dashboards/view-dashboard-json-model/
-"""
+"""What Grafana dashboards are made of: queries, the panels that show them, and how they look. page.py makes JSON of it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +6,6 @@ from typing import Any
 
 JSON = dict[str, Any]
 
-SCHEMA = 37
-WIDTH = 24
 SOURCE: JSON = {"type": "prometheus", "uid": "${datasource}"}
 SEEN = 'job=~"$job",instance=~"$instance"'
 """In every selector, so that one choice on top holds for the whole page."""
@@ -146,127 +141,3 @@ def coloured(*levels: tuple[float, str]) -> JSON:
 
 def letter(at: int) -> str:
     return chr(ord("A") + at)
-
-
-# --- variables
-
-
-def chosen(name: str, label: str, query: str, *, several: bool = True, hide: int = 0) -> JSON:
-    """A variable with values from Prometheus; one of `several` starts with all of them."""
-    every = {"includeAll": True, "allValue": ".+", "multi": True,
-             "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}  # fmt: skip
-    one = {"includeAll": False, "multi": False, "current": {}}
-    return {"name": name, "label": label, "type": "query", "datasource": SOURCE, "definition": query, "hide": hide,
-            "query": {"query": query, "refId": name}, "refresh": 2, "sort": 1, "regex": "", "options": [],
-            "skipUrlSync": False, **(every if several else one)}  # fmt: skip
-
-
-def constant(name: str, value: str, description: str) -> JSON:
-    """A value that is set once, in the file or under Settings, Variables."""
-    return {"name": name, "label": name.capitalize(), "type": "constant", "query": value, "hide": 2,
-            "description": description, "skipUrlSync": False}  # fmt: skip
-
-
-def variables(*, metric: str = "up") -> list[JSON]:
-    """Data source, job and instance: those whose targets tell `metric`."""
-    source = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "",
-              "hide": 0, "refresh": 1, "current": {}, "options": [], "includeAll": False, "multi": False,
-              "skipUrlSync": False}  # fmt: skip
-    return [source, chosen("job", "Job", f"label_values({metric}, job)"),
-            chosen("instance", "Instance", f'label_values({metric}{{job=~"$job"}}, instance)')]  # fmt: skip
-
-
-# --- JSON
-
-
-@dataclass(frozen=True)
-class Row:
-    """Panels below a heading; no heading where `title` is empty."""
-
-    title: str
-    panels: tuple[Panel, ...]
-
-
-@dataclass(frozen=True)
-class Dashboard:
-    """A page. `uid` never changes: links and bookmarks hold it."""
-
-    uid: str
-    title: str
-    description: str
-    variables: tuple[JSON, ...]
-    rows: tuple[Row, ...]
-    links: tuple[JSON, ...] = ()
-    since: str = "now-1h"
-
-    def json(self) -> JSON:
-        return {
-            "uid": self.uid, "title": self.title, "description": self.description, "tags": ["towline"],
-            "schemaVersion": SCHEMA, "version": 1, "editable": False, "graphTooltip": 1, "fiscalYearStartMonth": 0,
-            "liveNow": False, "style": "dark", "timezone": "", "weekStart": "", "refresh": "30s",
-            "time": {"from": self.since, "to": "now"}, "timepicker": {}, "annotations": {"list": []},
-            "templating": {"list": list(self.variables)}, "links": list(self.links),
-            "panels": list(_placed(self.rows))}  # fmt: skip
-
-
-def _placed(rows: Iterable[Row]) -> Iterable[JSON]:
-    """Panels from left to right, in a new line where one does not fit beside the last."""
-    number, top = 0, 0
-    for row in rows:
-        if row.title:
-            number += 1
-            yield {"id": number, "type": "row", "title": row.title, "collapsed": False, "panels": [],
-                   "gridPos": {"x": 0, "y": top, "w": WIDTH, "h": 1}}  # fmt: skip
-            top += 1
-        left = height = 0
-        for panel in row.panels:
-            if left + panel.width > WIDTH:
-                left, top, height = 0, top + height, 0
-            number += 1
-            yield _panel(panel, number, {"x": left, "y": top, "w": panel.width, "h": panel.height})
-            left, height = left + panel.width, max(height, panel.height)
-        top += height
-
-
-def _panel(panel: Panel, number: int, place: JSON) -> JSON:
-    linked = panel.kind in ("timeseries", "stat")
-    return {
-        "id": number, "type": panel.kind, "title": panel.title, "description": panel.description, "gridPos": place,
-        "datasource": SOURCE, "targets": [_target(query, at) for at, query in enumerate(panel.queries)],
-        "options": {**_OPTIONS.get(panel.kind, {}), **panel.options},
-        "fieldConfig": {"defaults": _defaults(panel, linked), "overrides": list(panel.overrides)},
-        "transformations": list(panel.transformations), "links": []}  # fmt: skip
-
-
-_OPTIONS: dict[str, JSON] = {
-    "timeseries": {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    }
-}
-_DRAWN: JSON = {
-    "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "fillOpacity": 10, "gradientMode": "none",
-    "showPoints": "never", "spanNulls": False, "pointSize": 5, "axisPlacement": "auto", "axisLabel": "",
-    "scaleDistribution": {"type": "linear"}, "hideFrom": {"legend": False, "tooltip": False, "viz": False},
-    "thresholdsStyle": {"mode": "off"}}  # fmt: skip
-
-
-def _defaults(panel: Panel, linked: bool) -> JSON:
-    custom: JSON = {}
-    if panel.kind == "timeseries":
-        stacking = {"group": "A", "mode": "normal" if panel.stacked else "none"}
-        drawn = {**_DRAWN, "fillOpacity": 40 if panel.stacked else 10, "stacking": stacking}
-        if panel.steps:
-            drawn["thresholdsStyle"] = {"mode": "line"}
-        custom = {"custom": drawn, "min": 0}
-    colour = "thresholds" if panel.kind == "stat" else "palette-classic"
-    made = {"unit": panel.unit, "color": {"mode": colour}, "mappings": [],
-            "thresholds": steps(*(panel.steps or ((0, NOTHING),))),
-            "links": list(panel.links) if linked else []}  # fmt: skip
-    return {**made, **custom, **panel.defaults}
-
-
-def _target(query: Query, at: int) -> JSON:
-    found: JSON = {"refId": letter(at), "datasource": SOURCE, "expr": query.expression, "editorMode": "code",
-                   "legendFormat": query.legend or "__auto", "range": not query.now, "instant": query.now}  # fmt: skip
-    return {**found, "format": "table"} if query.table else found

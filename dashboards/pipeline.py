@@ -1,7 +1,9 @@
 """The log pipeline: does every line arrive, how late, and where does it wait?"""
 
 from dashboards import links
-from dashboards.parts import Dashboard, Row, grown, lines, looking_like, stat, variables
+from dashboards.page import Dashboard, Row
+from dashboards.parts import grown, lines, looking_like, stat
+from dashboards.variables import variables
 
 UID = "towline-pipeline"
 BY_SERVICE = links.lines_of_service()

@@ -1,7 +1,9 @@
 """One service: are all of its tasks there and well, and what do they use?"""
 
 from dashboards import links
-from dashboards.parts import Dashboard, Panel, Row, chosen, lines, looking_like, override, stat, variables
+from dashboards.page import Dashboard, Row
+from dashboards.parts import Panel, lines, looking_like, override, stat
+from dashboards.variables import chosen, variables
 
 UID = "towline-service"
 LOGS = links.lines_of_service("${service}")

@@ -1,7 +1,9 @@
 """The first page: is a service short of tasks, is a node away, and which one?"""
 
 from dashboards import links
-from dashboards.parts import NOTHING, Dashboard, Row, bar, coloured, lines, looking_like, stat, table, variables
+from dashboards.page import Dashboard, Row
+from dashboards.parts import NOTHING, bar, coloured, lines, looking_like, stat, table
+from dashboards.variables import variables
 
 UID = "towline-swarm"
 FULL = ((0, NOTHING), (0.8, "orange"), (0.9, "red"))
