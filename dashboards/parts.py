@@ -1,4 +1,4 @@
-"""What Grafana dashboards are made of: queries, the panels that show them, and how they look. page.py makes JSON of it."""
+"""What Grafana dashboards are made of: queries, the panels that show them, how they look. page.py makes JSON of it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
