@@ -51,8 +51,21 @@ def node(tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[str],
         made.start()
         prepare_images(made)
         (made.folder / "secrets").mkdir()
-        made.docker("run", "--rm", "--network", "none", "--user", "0:0", "-v", f"{made.folder}/secrets:/secrets",
-                    "--entrypoint", "python3", IMAGE, "/usr/local/lib/towline/init.py", "/secrets")  # fmt: skip
+        made.docker(
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--user",
+            "0:0",
+            "-v",
+            f"{made.folder}/secrets:/secrets",
+            "--entrypoint",
+            "python3",
+            IMAGE,
+            "/usr/local/lib/towline/init.py",
+            "/secrets",
+        )
         yield made
     finally:
         made.stop()
@@ -65,7 +78,8 @@ def prepare_images(node: Node) -> None:
     version = os.environ.get("TOWLINE_ES_VERSION", "8.19.7")
     machine_images.make_base(node.url, cache / f"elasticsearch-{version}")
     machine_images.build(
-        node.url, "--build-arg", f"BASE={machine_images.BASE}", "-f", "compose/Dockerfile", "-t", IMAGE, ".")  # fmt: skip
+        node.url, "--build-arg", f"BASE={machine_images.BASE}", "-f", "compose/Dockerfile", "-t", IMAGE, "."
+    )
     for service in yaml.safe_load(STACK.read_text())["services"].values():
         name = service["image"].partition(":")[0]
         if name in machine_images.OFFICIAL:
@@ -75,9 +89,21 @@ def prepare_images(node: Node) -> None:
 def deploy(node: Node) -> None:
     """The stack file, without the image that is no package here and with the paths of this engine."""
     node.docker(
-        "stack", "deploy", "--resolve-image", "never", "-c", str(STACK), "-c", str(ROOT / "tests/compose/one_node.yml"),
-        "towline", environ={"SECRETS": f"{node.folder}/secrets", "DOCKER_ROOT": f"{node.folder}/root",
-                            "DOCKER_SOCKET": f"{node.folder}/docker.sock"})  # fmt: skip
+        "stack",
+        "deploy",
+        "--resolve-image",
+        "never",
+        "-c",
+        str(STACK),
+        "-c",
+        str(ROOT / "tests/compose/one_node.yml"),
+        "towline",
+        environ={
+            "SECRETS": f"{node.folder}/secrets",
+            "DOCKER_ROOT": f"{node.folder}/root",
+            "DOCKER_SOCKET": f"{node.folder}/docker.sock",
+        },
+    )
 
 
 def open_shop(node: Node) -> None:
@@ -121,6 +147,7 @@ def each_line_is_there_once(node: Node) -> None:
 
 def prometheus_measures(node: Node) -> None:
     """Containers by service, and Towline's own programs, found by the list of the manager's exporter."""
+
     def shown(query: str) -> bool:
         return bool(node.measured(query))
 
@@ -136,7 +163,9 @@ def prometheus_measures(node: Node) -> None:
 
 def nobody_tells_a_secret(node: Node) -> None:
     """Passwords, keys and the token: not in what the engine tells of services and containers, logs, or our own words."""
-    files = [path for path in (node.folder / "secrets").rglob("*") if path.is_file() and path.stat().st_mode & 0o77 == 0]
+    files = [
+        path for path in (node.folder / "secrets").rglob("*") if path.is_file() and path.stat().st_mode & 0o77 == 0
+    ]
     secrets = {path.read_text().strip() for path in files}
     secrets |= {match for text in secrets for match in re.findall(r'"password_hash": "([^"]+)"', text)}
     assert len(secrets) > 10
