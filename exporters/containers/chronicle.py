@@ -2,7 +2,8 @@
 
 A deployment is the first start of a container whose service ran with another image or configuration before: another
 image, another `com.docker.compose.config-hash`, or (Swarm has no such label) another environment or command. Where
-others of the service still run with the same, it is a part of a deployment that was told already, or a larger scale.
+others of the service still run with the same, it is a part of a deployment that was told already, or a larger scale;
+what `docker compose run` starts is none.
 """
 
 from collections import deque
@@ -17,7 +18,7 @@ MOST = 2000
 """Happenings, and services whose last version is remembered."""
 SAME_MOMENT = 0.5
 """The engine stamps an event and what `inspect` tells of it this close to one another (seconds)."""
-CONFIG_HASH = "com.docker.compose.config-hash"
+CONFIG_HASH, ONE_OFF = "com.docker.compose.config-hash", "com.docker.compose.oneoff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Chronicle:
         if new := seen is None:
             seen = _Seen(service_of(told.name, told.labels), _version(told), oom_kills=oom_kills, health=told.health)
             self._seen[told.id] = seen
-        seen.version = _version(told, seen.version)
+        seen.version = _version(told, seen.version[2])
         seen.running = told.state in ALIVE
         if told.finished > seen.finished + SAME_MOMENT:
             code = "" if told.exit_code is None else str(told.exit_code)
@@ -96,6 +97,8 @@ class Chronicle:
     def _start(self, told: Described, seen: _Seen, *, known_before: bool) -> None:
         seen.started = told.started
         made = self._note(told, seen, "started", told.started, told.image)
+        if told.labels.get(ONE_OFF) == "True":
+            return
         if not known_before:
             seen.first = made
             self._settle(seen, made)
@@ -126,8 +129,10 @@ class Chronicle:
                    and _same(other.version, seen.version) for other in self._seen.values())  # fmt: skip
 
 
-def _version(told: Described, before: tuple[str, str, str] = ("", "", "")) -> tuple[str, str, str]:
-    return told.image, told.labels.get(CONFIG_HASH, ""), told.setup or before[2]
+def _version(told: Described, before: str = "") -> tuple[str, str, str]:
+    """Image, compose's hash, and what tells most of the configuration: "" while that is unknown."""
+    hashed = told.labels.get(CONFIG_HASH, "")
+    return told.image, hashed, hashed or told.setup or before
 
 
 def _same(one: tuple[str, str, str], other: tuple[str, str, str]) -> bool:

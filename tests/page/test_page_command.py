@@ -211,6 +211,17 @@ def test_page_beyond_loopback_asks_for_the_token(store: Store, tmp_path: Path, s
     assert "secret-of-test" not in running.log.read_text()
 
 
+def redeployed(engine: Any, image: str, prefix: str) -> None:
+    """What compose does when something in its file has changed; and another container that needs more than it may."""
+    about = {"com.docker.compose.project": "shop", "com.docker.compose.service": f"{prefix}-api"}
+    old, new = ({**about, "com.docker.compose.config-hash": text} for text in "12")
+    given: dict[str, Any] = {"detach": True, "network_mode": "none"}
+    engine.containers.run(image, ["sleep", "300"], name=f"{prefix}-api-1", labels=old, **given).remove(force=True)
+    engine.containers.run(image, ["sleep", "300"], name=f"{prefix}-api-1", labels=new, init=True, **given)
+    hungry = "x=x; while true; do x=$x$x; done"
+    engine.containers.run(image, ["sh", "-c", hungry], name=f"{prefix}-hungry", labels=new, mem_limit="8m", **given)
+
+
 @pytest.mark.engine
 def test_up_serves_the_page_with_lines_state_metrics_and_ledger(
     browser: Any,
@@ -240,4 +251,12 @@ def test_up_serves_the_page_with_lines_state_metrics_and_ledger(
     screen.until(lambda: screen.texts("#metrics figcaption") or "Nothing was measured" in screen.body)
     answer = orjson.loads(get(running.url + "/api/containers"))
     assert [row["name"] for row in answer["containers"]] == [prefix]
+    redeployed(engine, test_image, prefix)
+    screen.open(f"?view=metrics&service={prefix}-api")
+    screen.until(lambda: {"started", "stopped", "deployed", "killed"} <= set(" ".join(
+        screen.texts(".changes button")).replace(":", "").replace(",", "").split()), 60)  # fmt: skip
+    changes = screen.texts(".changes button")
+    assert sum(f"{prefix}-api-1 deployed" in text for text in changes) == 1
+    assert any(f"{prefix}-hungry out of memory" in text for text in changes)
+    assert not any(f"{prefix}-hungry deployed" in text for text in changes)
     browser.get("about:blank")

@@ -114,6 +114,12 @@ def test_another_configuration_of_compose_or_of_swarm_is_a_deployment() -> None:
     engine.event("a", "die", exitCode="0")
     engine.run("b", **{HASH: "2"})
     assert engine.deployed == ["b"]
+    engine.answer("b", setup="another, which the hash covers")
+    engine.event("b", "die", exitCode="0")
+    engine.run("c", **{HASH: "2"})
+    engine.answer("c", setup="one more")
+    engine.run("d", "tool:1", **{HASH: "3", "com.docker.compose.oneoff": "True"})
+    assert engine.deployed == ["b"]
     engine = Engine()
     engine.run("a")
     engine.answer("a", setup="environment 1")
