@@ -15,8 +15,8 @@ EVERY = 0.5
 """Seconds between looks at the queue."""
 SHALLOW, DEEP = 4, 12
 """Messages that wait in the queue; a full one is some 2,000 lines, a fifteenth of a second's work for an indexer."""
-FIRST, STEP, MOST = 4, 2, 16
-"""Messages from one look to the next; MOST is about 64,000 lines a second."""
+LEAST, FIRST, STEP, MOST = 512 << 10, 2 << 20, 1 << 20, 8 << 20
+"""Bytes of lines (not compressed) from one look to the next; MOST is some 64,000 lines a second."""
 
 
 def stamp_of(seconds: float) -> str:
@@ -40,20 +40,20 @@ class Hold:
             self._look()
         return self._left > 0
 
-    def gone(self) -> None:
-        """One was taken."""
-        self._left -= 1
+    def gone(self, size: int) -> None:
+        """One of so many bytes was taken."""
+        self._left -= size
 
     def _look(self) -> None:
         waiting = self._waiting()
         if waiting is None:
-            self._left = 1 << 30
+            self._left = 1 << 60
         elif waiting <= SHALLOW:
             self._left = self._allowance = min(MOST, self._allowance + STEP)
         elif waiting <= DEEP:
-            self._left = 1
+            self._left = LEAST
         else:
-            self._allowance = max(1, self._allowance // 2)
+            self._allowance = max(LEAST, self._allowance // 2)
             self._left = 0
 
 

@@ -227,7 +227,7 @@ class Outbox:
                 return False
             _count(metrics.LINES_PUBLISHED, head[1])
             metrics.BATCH_BYTES.observe(head[1].size)
-            self._hold.gone()
+            self._hold.gone(head[1].size)
             self._draining += 1
             self._drain.left -= head[1].size
         return True
@@ -237,8 +237,9 @@ class Outbox:
         while self._backlog and self._may_go(now):
             if not self._offer(self._backlog[0], now):
                 return False
-            self._backlog_bytes -= self._backlog.popleft().batch.size
-            self._hold.gone()
+            size = self._backlog.popleft().batch.size
+            self._backlog_bytes -= size
+            self._hold.gone(size)
         return True
 
     def _may_go(self, now: float) -> bool:
