@@ -153,7 +153,7 @@ def ruled(*rules: proxy.Rule) -> Fault:
 
             with pipeline.proxy.ruling(rule):
                 pipeline.hold(4 / len(rules))
-                wait_until(met, 30, "a request that meets the rule")
+                wait_until(met, 120, "a request that meets the rule")  # a deaf consumer finds out within 60 s
 
     return fault
 
