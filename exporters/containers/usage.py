@@ -13,7 +13,7 @@ from exporters.containers.machine import boot_time, device, meminfo
 from exporters.containers.naming import ROOT
 from exporters.containers.readings import COLUMNS, IO, SPEC, Reader, less
 from exporters.containers.table import Column, Row, Value, families
-from exporters.containers.tasks import STATES, states
+from exporters.containers.tasks import STATES, below, states
 from exporters.exposition import Family
 from exporters.scrape import Incomplete
 
@@ -143,6 +143,9 @@ class CgroupUsage:
         except (OSError, ValueError) as error:
             errors.append(error)
             return
+        if not pids or b"0" in pids:  # version 1 hides and version 2 calls 0 who is not in the reader's pid namespace
+            pids = below(self._procfs, group.known.told.pid)
+            values = values if values[-1] != b"0" else [*values[:-1], b"%d" % len(pids) if pids else None]
         rows.append((group.block, [*values, *group.fixed]))
         io += [(self._io_block(group, numbers), found) for numbers, found in counts]
         if pids and (tally := states(self._procfs, pids)):

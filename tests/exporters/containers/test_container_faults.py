@@ -129,13 +129,33 @@ def test_a_machine_without_the_files_of_the_machine(
     assert "meminfo" in messages(caplog)[0]
 
 
-def test_a_process_of_another_pid_namespace_has_no_state(
+@pytest.mark.parametrize(("told", "number"), [("", 3), ("0\n0\n0\n0\n", 4)], ids=["hidden", "without number"])
+def test_processes_of_another_pid_namespace_are_found_below_the_first(
+    make_tree: Callable[..., Path], offline: Callable[..., Any], told: str, number: int
+) -> None:
+    """As in a container without the host's pid namespace; who was put there by `docker exec` has no state then."""
+    root = make_tree("v1.tree", group=GROUP)
+    (root / "sys/fs/cgroup/pids" / GROUP / "cgroup.procs").write_text(told)
+    for pid, thread, children, state in ((4242, 4242, "4250", "S"), (4242, 4243, "4251 ", "S"), (4250, 4250, "", "R"),
+                                         (4251, 4251, "", "S")):  # fmt: skip
+        folder = root / f"proc/{pid}/task/{thread}"
+        folder.mkdir(parents=True)
+        (folder / "children").write_text(children)
+        (root / f"proc/{pid}/stat").write_text(f"{pid} (a) b) {state} 1 1")
+    found = offline(root, TOLD).scrape()
+    assert found.one("container_processes", name="web") == number
+    assert found.one("container_tasks_state", name="web", state="sleeping") == 2
+    assert found.one("container_tasks_state", name="web", state="running") == 1
+
+
+def test_a_container_without_processes_that_can_be_seen_is_not_said_to_have_none(
     make_tree: Callable[..., Path], offline: Callable[..., Any]
 ) -> None:
     root = make_tree("v1.tree", group=GROUP)
-    (root / "sys/fs/cgroup/pids" / GROUP / "cgroup.procs").write_text("0\n0\n")
+    (root / "sys/fs/cgroup/pids" / GROUP / "cgroup.procs").write_text("")
+    rmtree(root / "proc/4242")
     found = offline(root, TOLD).scrape()
-    assert found.one("container_processes", name="web") == 2
+    assert not found.of("container_processes", name="web")
     assert not found.of("container_tasks_state", name="web")
 
 
