@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from towline.checks import Finding, Mark
+from towline.engine import too_old
 from towline.errors import EngineUnavailable
 
-OLDEST = (20, 10)
 READABLE = ("json-file", "local", "journald")
 """Drivers whose logs the engine gives back whole."""
 
@@ -26,6 +26,9 @@ class Info(Protocol):
     @property
     def data_root(self) -> Path: ...
 
+    @property
+    def swarm_manager(self) -> bool: ...
+
 
 class Engine(Protocol):
     """The part of an engine's API that is asked here (towline.engine has it)."""
@@ -38,6 +41,8 @@ class Engine(Protocol):
 
     def inspect(self, container_id: str) -> dict[str, Any] | None: ...
 
+    def swarm(self, kind: Literal["services", "tasks", "nodes"]) -> list[dict[str, Any]]: ...
+
 
 def findings(engine: Engine, source: str, root: Path | None) -> Iterator[Finding]:
     """The findings about the engine and its containers, one after another. `root` is --engine-root."""
@@ -46,6 +51,8 @@ def findings(engine: Engine, source: str, root: Path | None) -> Iterator[Finding
         yield Finding(Mark.GOOD, f"the engine answers at {engine.url}")
         yield version(info.version)
         yield reading(root or info.data_root, source)
+        if info.swarm_manager:
+            yield Finding(Mark.GOOD, f"this node manages a Swarm of {_counted(engine.swarm('nodes'))}")
         yield from containers(_inspected(engine))
     except EngineUnavailable as error:
         text, _, fix = str(error).partition(": ")
@@ -54,8 +61,7 @@ def findings(engine: Engine, source: str, root: Path | None) -> Iterator[Finding
 
 def version(text: str) -> Finding:
     """Whether the engine is new enough."""
-    numbers = tuple(int(part) for part in text.split("-")[0].split(".")[:2] if part.isdecimal())
-    if numbers and numbers < OLDEST:
+    if too_old(text):
         return Finding(Mark.BAD, f"Docker engine {text}", "upgrade it to 20.10 or newer")
     return Finding(Mark.GOOD, f"Docker engine {text}")
 
@@ -107,6 +113,10 @@ def _inspected(engine: Engine) -> Iterator[Inspected]:
         inspected = engine.inspect(str(row["Id"]))
         if inspected is not None:
             yield inspected
+
+
+def _counted(nodes: list[dict[str, Any]]) -> str:
+    return "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
 
 
 def _name(row: Inspected) -> str:

@@ -15,9 +15,11 @@ from towline.config import (
     ENGINE_ROOT,
     KEEP_SIZE,
     LISTEN,
+    QUEUE,
     SETTINGS,
     SOURCE,
     STATE,
+    STORE,
     Setting,
     options,
 )
@@ -25,13 +27,16 @@ from towline.terminal import escape, wants_colour
 
 
 @click.command(short_help="Is this machine ready? What is wrong, and what mends it.")
-@options(DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, KEEP_SIZE)
+@options(DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, KEEP_SIZE, QUEUE, STORE)
 def check(data: Path | None, state: Path | None, **values: Any) -> None:
     """Say whether this machine is ready for `towline up`, and what to do where it is not.
+
+    With a queue or a store, given or in the environment, also whether these let us in.
 
     \b
     towline check
     towline check --data /srv/towline --listen 127.0.0.1:9000
+    docker compose exec shipper towline check
 
     ✓ is fine, ! could be better, ✗ must be mended. Exit code 1 if there is a ✗. Changes nothing.
     """
@@ -49,7 +54,7 @@ def check(data: Path | None, state: Path | None, **values: Any) -> None:
 
 
 def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
-    from towline import checks, checks_engine
+    from towline import checks, checks_engine, checks_servers
     from towline.engine import Engine
 
     place = checks.Place(data=data, state=state, listen=values["listen"], keep_size=values["keep_size"])
@@ -59,6 +64,7 @@ def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
         yield from checks_engine.findings(engine, values["source"], values["engine_root"])
     finally:
         engine.close()
+    yield from checks_servers.findings(values["queue"] or "", values["store"] or "", os.environ)
 
 
 def _painted(mark: str) -> str:

@@ -24,6 +24,8 @@ from towline.errors import EngineUnavailable, UsageError
 
 Row = dict[str, Any]
 
+OLDEST = (20, 10)
+"""The oldest version of the engine that Towline is tested with."""
 TIMEOUT = 30.0
 INSPECT_TIMEOUT = 10.0
 WATCHED = ("start", "die", "rename", "destroy")
@@ -92,12 +94,16 @@ class Engine:
         self._client: docker.APIClient | None = None
 
     def info(self) -> EngineInfo:
+        """Raises EngineUnavailable also where the engine is older than OLDEST."""
         row = self._object("/info")
+        version = str(row.get("ServerVersion") or "")
+        if too_old(version):
+            raise EngineUnavailable(f"Docker engine {version} at {self.url} is too old: upgrade it to 20.10 or newer")
         swarm = _mapping(row.get("Swarm"))
         return EngineInfo(
             name=str(row.get("Name") or ""),
             data_root=Path(str(row.get("DockerRootDir") or "/var/lib/docker")),
-            version=str(row.get("ServerVersion") or ""),
+            version=version,
             driver=str(row.get("LoggingDriver") or "json-file"),
             live_restore=bool(row.get("LiveRestoreEnabled")),
             clock=_nanoseconds(str(row.get("SystemTime") or "")),
@@ -200,6 +206,12 @@ class Engine:
         raise EngineUnavailable(
             f"engine at {self.url} answered {response.status_code} to GET {path}: {_hint(response)}"
         )
+
+
+def too_old(version: str) -> bool:
+    """Whether "19.03.15-ce" and the like is before OLDEST; a text that is no version is not."""
+    numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdecimal())
+    return bool(numbers) and numbers < OLDEST
 
 
 def _rows(chunks: Iterable[bytes]) -> Iterator[Row]:

@@ -99,6 +99,15 @@ def test_no_permission_names_the_group() -> None:
     assert "group docker" in str(Engine("unix:///run/docker.sock").unavailable(hidden))
 
 
+def test_an_engine_that_is_too_old_is_refused_with_the_fix(serve: Serve) -> None:
+    engine = Engine(serve({"/version": VERSION, "/info": (200, b'{"ServerVersion":"19.03.15-ce"}')}))
+    with pytest.raises(
+        EngineUnavailable, match=r"Docker engine 19\.03\.15-ce at tcp://.* is too old: upgrade it to 20\.10"
+    ):
+        engine.info()
+    engine.close()
+
+
 def test_an_engine_that_never_answers_is_given_up(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(f"{tmp_path}/docker.sock")

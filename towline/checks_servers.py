@@ -1,0 +1,79 @@
+"""What `towline check` finds out about the broker and the store that are configured: do they answer, and let us in."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+
+import pika
+from pika import exceptions
+
+from towline.checks import Finding, Mark
+from towline.config import QUEUE, SETTINGS, STORE, masked, secret
+from towline.errors import TowlineError, UsageError
+from towline.query import Query
+from towline.queues import amqp_url
+from towline.queues.amqp_errors import explain
+from towline.stores import open_store
+
+
+def findings(queue: str, store: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """The findings about secrets, queue and store; `queue` and `store` are URLs, "" where none is configured."""
+    unreadable = list(secrets(environ))
+    yield from unreadable
+    try:
+        queue, store = queue or secret(QUEUE, environ), store or secret(STORE, environ)
+    except UsageError:
+        return  # said already
+    if queue and not queue.startswith("memory:"):
+        yield from broker(queue)
+    if store and not store.startswith("sqlite:") and not unreadable:
+        yield kept(store)
+
+
+def secrets(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """One finding for each file of a secret that is named and can't be read."""
+    for setting in SETTINGS:
+        if setting.in_file:
+            try:
+                secret(setting, environ)
+            except UsageError as error:
+                yield _bad(str(error))
+
+
+def broker(url: str) -> Iterator[Finding]:
+    """One finding for each of the broker's addresses; nothing is declared there."""
+    try:
+        parsed = amqp_url.parse(url)
+    except UsageError as error:
+        yield _bad(str(error))
+        return
+    for address in parsed.addresses:
+        yield _answers(parsed, address)
+
+
+def _answers(broker: amqp_url.Broker, address: tuple[str, int]) -> Finding:
+    shown = broker.at(address)
+    try:
+        pika.BlockingConnection(broker.parameters(address)).close()
+    except (exceptions.AMQPError, OSError, ssl.SSLError, TowlineError) as error:
+        text, _, fix = explain(error, broker).rpartition(": ")
+        return Finding(Mark.BAD, f"queue {shown}: {text or fix}", fix if text else "look into its log")
+    return Finding(Mark.GOOD, f"the queue's broker answers at {shown}")
+
+
+def kept(url: str) -> Finding:
+    """Whether the store answers a search of ours."""
+    try:
+        store = open_store(url, retention=None, read_only=True)
+        try:
+            next(iter(store.search(Query(limit=1))), None)
+        finally:
+            store.close()
+    except TowlineError as error:
+        return _bad(str(error))
+    return Finding(Mark.GOOD, f"the store answers at {masked(STORE, url)}")
+
+
+def _bad(text: str) -> Finding:
+    """The error's text, which ends with the fix behind a semicolon."""
+    what, _, fix = text.rpartition("; ")
+    return Finding(Mark.BAD, what or text, fix if what else "")
