@@ -1,6 +1,6 @@
 """Put dashboards/kibana/towline.ndjson into Kibana, as soon as it is ready: `import.py URL USER PASSWORD_FILE NDJSON`.
 
-Kibana's API: POST /api/saved_objects/_import?overwrite=true, a form with the field `file`. Doing it again changes nothing.
+Kibana's API: POST /api/saved_objects/_import?overwrite=true, a form with the field `file`. Again changes nothing.
 """
 
 import base64

@@ -103,9 +103,15 @@ class Node:
         return self.docker("exec", self.task(service), *command)
 
     def documents(self, service: str) -> list[dict[str, Any]]:
-        """All lines of a service, by `towline search` in the page's container: over TLS, as its user, who may read."""
-        said = self.inside("towline_page", "towline", "search", "--service", service, "--limit", "0", "--json")
-        return [json.loads(line) for line in said.splitlines()]
+        """All lines of a service, by `towline search` in the page's container: over TLS, as its user, who may read.
+
+        None where the page or the store is not there yet.
+        """
+        tasks = self.docker("ps", "-q", "-f", "label=com.docker.swarm.service.name=towline_page").split()
+        if not tasks:
+            return []
+        done = self.run("exec", tasks[0], "towline", "search", "--service", service, "--limit", "0", "--json")
+        return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
     def measured(self, query: str) -> list[dict[str, Any]]:
         """What Prometheus answers to a query."""

@@ -153,8 +153,8 @@ def wheels() -> Path:
     if not (folder / ".whole").exists():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "download", "--require-hashes", "--no-deps",
-             "--only-binary", ":all:", "--python-version", python, "-d", str(folder), "-r", str(lock)],
+            [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "download", "--require-hashes",
+             "--no-deps", "--only-binary", ":all:", "--python-version", python, "-d", str(folder), "-r", str(lock)],
             check=True)  # fmt: skip
         (folder / ".whole").touch()
     return folder
@@ -182,9 +182,10 @@ def like_official(engine: str, name: str, recipe: str) -> None:
 
 def build(engine: str, *arguments: str, text: str | None = None) -> None:
     """`docker build` without a network, by the classic builder (Debian has no other)."""
+    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "DOCKER_BUILDKIT": "0"}
     done = subprocess.run(
         ["docker", "-H", engine, "build", "--network", "none", "-q", *arguments], input=text, text=True, cwd=ROOT,
-        capture_output=True, check=False, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "DOCKER_BUILDKIT": "0"})  # fmt: skip
+        capture_output=True, check=False, env=environ)  # fmt: skip
     assert done.returncode == 0, f"docker build {arguments}: {done.stderr[-3000:]}{done.stdout[-2000:]}"
 
 

@@ -220,6 +220,6 @@ def test_prometheus_accepts_its_configuration(
     text = (COMPOSE / "prometheus" / f"{file}.yml").read_text()
     text = text.replace("/etc/prometheus/towline.rules.yml", str(ROOT / "dashboards/alerts/towline.yml"))
     (tmp_path / "prometheus.yml").write_text(text)
-    done = subprocess.run(["promtool", "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
-"""compose/stack.yml as it is, deployed to a Swarm of one node; only images are stand-ins, under the names that it asks for.
+"""compose/stack.yml as it is, deployed to a Swarm of one node; only the images are made here, under its names.
 
-RabbitMQ, Elasticsearch, HAProxy, Prometheus and Alertmanager are this machine's own packages, Towline's image is built by
-its Dockerfile. All of it happens in a network namespace that leads nowhere.
+RabbitMQ, Elasticsearch, HAProxy, Prometheus and Alertmanager are this machine's own packages, Towline's image is built
+by its Dockerfile. All of it happens in a network namespace that leads nowhere.
 """
 
 import json
@@ -32,7 +32,10 @@ version: "3.9"
 services:
   web:
     image: {machine_images.BASE}
-    command: [bash, -c, 'for i in {{1..{LINES}}}; do echo "$$HOSTNAME says $$i"; ((i % 10)) || sleep 0.2; done; sleep 9000']
+    command:
+      - bash
+      - -c
+      - for i in {{1..{LINES}}}; do echo "$$HOSTNAME says $$i"; ((i % 10)) || sleep 0.2; done; sleep 9000
     deploy: {{replicas: 2}}
 """
 pytestmark = [pytest.mark.timeout(900)]
@@ -74,7 +77,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[str],
 def prepare_images(node: Node) -> None:
     script = [str(ROOT / "scripts/elasticsearch.sh")]
     subprocess.run([*script, "fetch"], check=True)
-    cache = Path("/var/cache/towline" if "TOWLINE_ES_CACHE" not in os.environ else os.environ["TOWLINE_ES_CACHE"])
+    cache = Path(os.environ.get("TOWLINE_ES_CACHE", "/var/cache/towline"))
     version = os.environ.get("TOWLINE_ES_VERSION", "8.19.7")
     machine_images.make_base(node.url, cache / f"elasticsearch-{version}")
     machine_images.build(
@@ -162,7 +165,7 @@ def prometheus_measures(node: Node) -> None:
 
 
 def nobody_tells_a_secret(node: Node) -> None:
-    """Passwords, keys and the token: not in what the engine tells of services and containers, logs, or our own words."""
+    """Passwords, keys, the token: not in what the engine tells of services and containers, logs, our own words."""
     files = [
         path for path in (node.folder / "secrets").rglob("*") if path.is_file() and path.stat().st_mode & 0o77 == 0
     ]
