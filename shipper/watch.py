@@ -22,7 +22,7 @@ from shipper.roster import Inspection, Listener, Roster, by_id
 from towline.backoff import SHORTEST_WAIT, Backoff
 from towline.engine import INSPECT_TIMEOUT, Engine, Events
 from towline.errors import EngineUnavailable
-from towline.identity import is_id
+from towline.happened import Happened, read
 from towline.metrics import ENGINE_RECONNECTS
 
 __all__ = ["Listener", "Watcher"]
@@ -34,9 +34,6 @@ INSPECTORS = 4
 INSPECT_TRIES = 3
 
 _STOP, _FRESH, _LISTED, _AGAIN = range(4)
-
-Mark = tuple[int, str, str]
-"""Of an event: nanoseconds since 1970, container id, action."""
 
 
 class Watcher:
@@ -72,7 +69,7 @@ class Watcher:
         self._stream: Events | None = None
         self._why = ""
         self._streams = 0
-        self._last: Mark | None = None
+        self._last: Happened | None = None
         self._quiet_since: int | None = None
         self._told = False
         self._stopping = threading.Event()
@@ -116,9 +113,9 @@ class Watcher:
         self._roster.node = Node(self._name or info.name, info.data_root, self._engine_root, info.driver, info.cluster)
         self._connected(self.node)
         # From then on the engine's memory also tells what happens while the stream is away.
-        self._last = self._last or (info.clock, "", "")
+        self._last = self._last or Happened(info.clock)
         self._why, self._quiet_since = "", None
-        stream = self._engine.events(_moment(self._last))
+        stream = self._engine.events(self._last.since)
         try:
             self._stream = stream
             ENGINE_RECONNECTS.inc(1 if self._streams else 0)
@@ -134,16 +131,11 @@ class Watcher:
         raise EngineUnavailable(self._why or f"the engine at {self._engine.url} ended its event stream")
 
     def _happened(self, event: Mapping[str, Any]) -> None:
-        try:
-            action, container_id = str(event["Action"]), event["Actor"]["ID"]
-            mark = (int(event.get("timeNano") or 0), container_id, action)
-            attributes = event["Actor"].get("Attributes") or {}
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return
-        if mark == self._last or not is_id(container_id):
+        found = read(event)
+        if found is None or found == self._last:
             return  # `since` is inclusive: the last one comes again.
-        self._last = mark
-        if self._roster.happened(container_id, action, attributes):
+        self._last = found
+        if self._roster.happened(found.container_id, found.action, found.attributes):
             self._list_now.set()
 
     def _lost(self, reason: str) -> None:
@@ -217,7 +209,3 @@ class Watcher:
             return
         self._stopping.wait(SHORTEST_WAIT * wish.tries)
         self._ask(replace(wish, tries=wish.tries + 1))
-
-
-def _moment(mark: Mark | None) -> str | None:
-    return f"{mark[0] // 10**9}.{mark[0] % 10**9:09d}" if mark and mark[0] else None

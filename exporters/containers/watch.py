@@ -14,6 +14,7 @@ from exporters.containers.inventory import Inventory
 from towline.backoff import LONGEST_WAIT, Backoff
 from towline.engine import Engine, Events
 from towline.errors import EngineUnavailable
+from towline.happened import Happened, read
 from towline.identity import is_id
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class EngineWatch:
         self._node = node
         self._interval = interval
         self._stream: Events | None = None
-        self._last = (0, "", "")
+        self._last = Happened(0)
         self._asked: dict[str, None] = {}
         self._list_now = False
         self._wake = threading.Condition()
@@ -80,9 +81,8 @@ class EngineWatch:
     def _follow(self) -> None:
         info = self._engine.info()
         self._inventory.node = self._node or info.name
-        since = self._last[0] or info.clock
-        stream = self._engine.events(f"{since // 10**9}.{since % 10**9:09d}" if since else None, WATCHED)
-        self._last = self._last if self._last[0] else (since, "", "")
+        self._last = self._last if self._last.when else Happened(info.clock)
+        stream = self._engine.events(self._last.since, WATCHED)
         try:
             self._stream = stream
             self._ask_for_list()
@@ -96,21 +96,16 @@ class EngineWatch:
         raise EngineUnavailable(f"the engine at {self._engine.url} ended its event stream")
 
     def _happened(self, event: Mapping[str, Any]) -> None:
-        try:
-            action, container_id = str(event["Action"]), event["Actor"]["ID"]
-            mark = (int(event.get("timeNano") or 0), str(container_id), action)
-            attributes = event["Actor"].get("Attributes") or {}
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return
-        if mark == self._last or not is_id(container_id) or not isinstance(attributes, dict):
+        found = read(event)
+        if found is None or found == self._last:
             return  # `since` is inclusive: the last one comes again
-        self._last = mark
-        self._inventory.happened(container_id, action, attributes, mark[0] / 1e9)
-        if action == "destroy":
+        self._last = found
+        self._inventory.happened(found.container_id, found.action, found.attributes, found.when / 1e9)
+        if found.action == "destroy":
             with self._wake:
-                self._asked.pop(container_id, None)
-        elif action != "oom":
-            self.inspect(container_id)
+                self._asked.pop(found.container_id, None)
+        elif found.action != "oom":
+            self.inspect(found.container_id)
 
     # --- questions
 
