@@ -27,16 +27,16 @@ class Index:
     closed: bool = False
 
 
+_ASKED = "index.creation_date,index.verified_before_close"
+_TELLING = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "all",
+            "filter_path": "*.settings.index.creation_date,*.settings.index.verified_before_close"}  # fmt: skip
 Generation = tuple[Index, ...]
 """The backing indices, oldest first; the last takes the writes. Empty where the data stream is not there yet."""
 
 
 def generation(client: Elasticsearch, stream: str) -> Generation:
-    """What is there now; a request of a millisecond."""
-    settings = "*.settings.index.creation_date,*.settings.index.verified_before_close"
-    answer = client.indices.get_settings(
-        index=stream, name="index.creation_date,index.verified_before_close", ignore_unavailable=True,
-        allow_no_indices=True, expand_wildcards="all", filter_path=settings).body  # fmt: skip
+    """What is there now; a request of a millisecond, not by the client's own method, which costs us as much again."""
+    answer = client.perform_request("GET", f"/{stream}/_settings/{_ASKED}", params=_TELLING, headers=JSON).body
     found = [_index(name, row["settings"]["index"]) for name, row in answer.items()]
     return tuple(sorted((one for one in found if not one.name.startswith(".fs-")), key=_number))
 
