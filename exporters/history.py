@@ -13,7 +13,8 @@
 `what` is started, stopped, deployed, oom, unhealthy or healthy (exporters.containers.chronicle).
 
 `by=container` (default; key is the id), `by=service` (sums; key is the name) or `by=node` (key "node": what the whole
-machine uses); `service=`, `container=` (name or id) choose, both repeatable; `since=`, `until=` as in /api/search.
+machine uses); `service=`, `container=` (name or id) choose, both repeatable; `since=`, `until=` as in /api/search;
+`series=` (repeatable) says which are wanted.
 """
 
 import re
@@ -48,7 +49,7 @@ LEVELS = {"container_memory_working_set_bytes": "memory"}
 STATE, HEALTH, RESTARTS = "container_state", "container_health_status", "container_restarts_total"
 _ABOUT = frozenset({STATE, HEALTH, RESTARTS})
 SERIES = ("cpu", "memory", "receive", "transmit", "read", "write")
-PARAMETERS = frozenset({"by", "service", "container", "since", "until"})
+PARAMETERS = frozenset({"by", "service", "container", "series", "since", "until"})
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
@@ -178,12 +179,22 @@ class History:
             now = self._clock()
             since, until = (_moment(arguments.get(name), now) for name in ("since", "until"))
             chosen = set(arguments.getlist("service")), set(arguments.getlist("container"))
-            return answer(self.told(by, *chosen, since=since, until=until))
+            series = tuple(arguments.getlist("series")) or SERIES
+            if unknown := set(series) - set(SERIES):
+                raise UsageError(f"series={min(unknown)}: use {', '.join(SERIES)}")
+            return answer(self.told(by, *chosen, since=since, until=until, series=series))
 
         return metrics
 
     def told(
-        self, by: str, services: set[str], containers: set[str], *, since: float | None, until: float | None
+        self,
+        by: str,
+        services: set[str],
+        containers: set[str],
+        *,
+        since: float | None,
+        until: float | None,
+        series: Iterable[str] = SERIES,
     ) -> dict[str, Any]:
         """The answer of `/api/metrics`, times in seconds since 1970."""
         with self._lock:
@@ -192,7 +203,7 @@ class History:
                 (moment, (first + index) % POINTS) for index, moment in enumerate(self._times)
                 if (since is None or moment >= since) and (until is None or moment <= until)]  # fmt: skip
             places = [place for _, place in wanted]
-            groups = [_group(key, by, tracks, places) for key, tracks in self._chosen(by, services, containers)]
+            groups = [_group(key, by, tracks, places, series) for key, tracks in self._chosen(by, services, containers)]
         happened = [
             each.told()
             for each in self._happened()
@@ -219,7 +230,7 @@ class History:
         return sorted(groups.items())
 
 
-def _group(key: str, by: str, tracks: list[Track], places: list[int]) -> dict[str, Any]:
+def _group(key: str, by: str, tracks: list[Track], places: list[int], series: Iterable[str]) -> dict[str, Any]:
     labels = tracks[0].labels
     return {
         "key": key,
@@ -230,7 +241,7 @@ def _group(key: str, by: str, tracks: list[Track], places: list[int]) -> dict[st
         "state": tracks[0].state if by == "container" else "",
         "health": tracks[0].health if by == "container" else "",
         "restarts": sum(track.restarts for track in tracks),
-        "series": {name: [_sum(tracks, name, place) for place in places] for name in SERIES},
+        "series": {name: [_sum(tracks, name, place) for place in places] for name in series},
     }
 
 

@@ -114,28 +114,22 @@ class _Others:
 
     def _ask(self) -> dict[str, Any]:
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(self.urls))) as pool:
-            answers = list(pool.map(_metrics, self.urls))
-            ready = list(pool.map(_ready, self.urls))
-        problems = {}
-        for url, found, why in zip(self.urls, answers, ready, strict=True):
-            if problem := found if isinstance(found, str) else why:
-                problems[_shown(url)] = problem
-        content = ledger(each for found in answers if not isinstance(found, str) for each in found)
-        silent = sum(isinstance(found, str) for found in answers)
-        return {**content, "problems": problems, "time": round(time.time(), 3), "processes": len(self.urls),
-                "silent": silent}  # fmt: skip
+            answers = list(pool.map(_asked, self.urls))
+        problems = {_shown(url): why for url, (_, why) in zip(self.urls, answers, strict=True) if why}
+        content = ledger(each for found, _ in answers for each in found)
+        return {**content, "problems": problems, "time": round(time.time(), 3), "processes": len(self.urls)}
 
 
-def _metrics(url: str) -> list[Metric] | str:
-    """What a process counts, or why that is not known."""
+def _asked(url: str) -> tuple[list[Metric], str]:
+    """What a process counts, and what is wrong with it, "" where nothing is."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
             families = list(text_string_to_metric_families(response.read().decode()))
     except (OSError, ValueError) as error:
-        return f"no ledger here: {' '.join(str(error).split())}; what it counts is missing below"
+        return [], f"no ledger here: {' '.join(str(error).split())}; what it counts is missing below"
     if not any(family.name == _OURS for family in families):
-        return "what answers here has no counters of Towline's; name the /metrics of each `ship` and `index`"
-    return families
+        return [], "what answers here has no counters of Towline's; name the /metrics of each `ship` and `index`"
+    return families, _ready(url)
 
 
 def _ready(url: str) -> str:

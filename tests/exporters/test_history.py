@@ -54,6 +54,8 @@ def test_counters_become_rates_and_a_service_is_the_sum_of_its_containers() -> N
     assert group["series"]["memory"] == [200, 200, 200]
     assert group["series"]["read"] == [None, None, None]
     assert [each["key"] for each in machine.ask("container=b")["groups"]] == ["b"]
+    (group,) = machine.ask("container=b&series=cpu&series=memory")["groups"]
+    assert group["series"] == {"cpu": [None, 0.5, 2.0], "memory": [100, 100, 100]}
     assert machine.ask("by=node")["groups"][0]["series"]["memory"] == [100, 100, 100]
 
 
@@ -103,7 +105,7 @@ def test_a_range_of_time() -> None:
     assert found["groups"][0]["series"]["cpu"] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("query", ["by=pod", "since=soon", "limit=3"])
+@pytest.mark.parametrize("query", ["by=pod", "since=soon", "limit=3", "series=fame"])
 def test_what_cannot_be_asked_is_refused(query: str) -> None:
     with pytest.raises(UsageError):
         Machine().ask(query)

@@ -100,6 +100,8 @@ def test_levels_and_terminal_colours_are_shown(screen: Screen, lines: Lines) -> 
     assert screen.texts(".row .a-fg1") == ["red"]
     assert screen.js("return document.querySelector('.a-bold').style.color") == "rgb(0, 255, 0)"
     assert screen.texts(".row .sev") == ["", "warn", "error", "debug"]
+    named = screen.driver.find_elements("css selector", ".row .sev:not(:empty)")
+    assert len({node.value_of_css_property("color") for node in named}) == 3
 
 
 def test_json_lines_are_folded_and_unfold_into_a_tree_whose_values_search(screen: Screen, lines: Lines) -> None:

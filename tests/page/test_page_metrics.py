@@ -110,7 +110,7 @@ def test_services_show_state_health_restarts_and_what_they_use(screen: Screen, s
     shop()
     screen.open()
     screen.until(lambda: "running" in screen.find(".service[data-service=web]").text)
-    assert screen.texts("#services h3") == ["shop"]
+    assert screen.texts("#services section > :first-child") == ["shop"]
     about = screen.find(".service[data-service=web] small").text
     assert about.startswith("running · 1 unhealthy · 2/2 containers · 3 restarts · ")
     assert about.endswith("MB")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness import TOWLINE, Document, Generators, clean_environment, finished, run, wait_until
-from pipeline import Pipeline
+from pipeline import Part, Pipeline
 from servers import Servers
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
@@ -131,3 +131,24 @@ def test_the_figures_of_the_pipeline_are_there(pipeline: Pipeline, generators: G
     assert "towline_store_errors_total " in indexer
     assert "towline_write_lines_count " in indexer
     assert "towline_batch_bytes_count " in shipper
+    drawn_by_the_page(pipeline)
+
+
+def drawn_by_the_page(pipeline: Pipeline) -> None:
+    named = [text for url in metrics(pipeline) for text in ("--metrics", url)]
+    page = Part(pipeline.folder / "page.log", "page", "--store", address(pipeline), *named).start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/api/pipeline", timeout=20) as answer:
+            told = json.load(answer)
+    finally:
+        page.stop()
+    row = told["services"][f"{pipeline.name}-web"]
+    assert [row[name] for name in ("read", "confirmed", "indexed", "dead_lettered", "in_flight")] == [
+        200,
+        200,
+        200,
+        0,
+        0,
+    ]
+    assert (told["queue_messages"], told["spool_bytes"], told["problems"]) == (0, 0, {})
+    assert told["lag_count"] > 0

@@ -248,7 +248,7 @@ async function overview() {
   const { wanted } = sidebar;
   try {
     const [known, groups] = await Promise.all([ask("/api/containers", new URLSearchParams({ limit: MOST_CONTAINERS, name: wanted })),
-      about?.features.includes("metrics") ? ask("/api/metrics", "since=10m") : { groups: [] }]);
+      about?.features.includes("metrics") ? ask("/api/metrics", "since=10m&series=cpu&series=memory") : { groups: [] }]);
     if (wanted !== sidebar.wanted) return;
     sidebar.learn(known.containers, known.total, groups.groups, wanted);
     pickers();
@@ -257,11 +257,15 @@ async function overview() {
   }
 }
 
+let flowing = false;
 async function flow() {
   if (state.view !== "pipeline") return;
   if (!about) return pipeline.say("Loading…");
   if (!about.features.includes("pipeline")) return pipeline.say("This page reads a store. Start it with --metrics http://HOST:8514/metrics for each towline ship and towline index to see the pipeline here.");
+  if (flowing) return;
+  flowing = true;
   try { pipeline.show(await ask("/api/pipeline")); trouble(); } catch (error) { trouble(error.message); }
+  flowing = false;
 }
 
 async function learn() {

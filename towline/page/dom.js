@@ -23,6 +23,28 @@ export function fill(node, ...children) {
   node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+// As `fill`, but what is there already stays the same element: a press, a focus or a hover survives it. Elements that
+// listen are told apart by data-key.
+const KEPT = new Set(["SECTION", "UL", "LI", "BUTTON"]);
+export function update(node, ...children) {
+  merge(node, h("div", {}, ...children));
+}
+
+function merge(old, fresh) {
+  const all = [...fresh.childNodes];
+  all.forEach((wanted, at) => {
+    const there = old.childNodes[at];
+    if (!there) old.append(wanted);
+    else if (there.isEqualNode(wanted)) return;
+    else if (KEPT.has(there.nodeName) && there.nodeName === wanted.nodeName && there.dataset.key === wanted.dataset.key) {
+      for (const { name } of [...there.attributes]) if (!wanted.hasAttribute(name)) there.removeAttribute(name);
+      for (const { name, value } of wanted.attributes) if (there.getAttribute(name) !== value) there.setAttribute(name, value);
+      merge(there, wanted);
+    } else there.replaceWith(wanted);
+  });
+  while (old.childNodes.length > all.length) old.lastChild.remove();
+}
+
 // A number from 0 to 11 for a name, its colour: the one that the name asks for, or the next that nobody has yet.
 const hues = new Map();
 export function hue(name) {

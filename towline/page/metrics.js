@@ -1,5 +1,5 @@
 // What the chosen services, or the node, used over the same stretch of time, with marks for what happened meanwhile.
-import { bytes, count, fill, h, svg } from "./dom.js";
+import { bytes, count, fill, h, svg, update } from "./dom.js";
 import { happening, markers, within } from "./happened.js";
 
 const CHARTS = [
@@ -14,6 +14,9 @@ export class Metrics {
   // hover(moment), around(moment): shows the lines of that time.
   constructor(place, { hover, around }) {
     Object.assign(this, { place, hover, around, charts: [], since: 0, until: 1, moment: null });
+    this.top = h("div", { class: "charts" });
+    this.told = h("ul", { class: "changes", "aria-label": "What happened" });
+    fill(place, this.top, this.told);
     place.addEventListener("pointermove", (event) => {
       const frame = event.target.closest(".frame");
       if (!frame) return;
@@ -23,19 +26,18 @@ export class Metrics {
     place.addEventListener("pointerleave", () => hover(null));
   }
 
-  say(text) { this.charts = []; fill(this.place, h("p", { class: "quiet" }, text)); }
+  say(text) { this.charts = []; fill(this.top, h("p", { class: "quiet" }, text)); fill(this.told); }
 
   // `of`: whose numbers these are.
   show(answer, since, until, of) {
     Object.assign(this, { since, until, times: answer.times.map((time) => time * 1000) });
     const groups = answer.groups, happened = within(answer.happened, since, until);
-    const measured = groups.length && this.times.length, focused = document.activeElement?.dataset?.key;
+    const measured = groups.length && this.times.length;
     this.charts = measured ? CHARTS.map(([title, series, say]) => this.chart(title, series, say, groups, happened)) : [];
-    fill(this.place, h("h2", {}, of),
+    fill(this.top, h("h2", {}, of),
       measured ? this.charts.map((chart) => chart.node) : h("p", { class: "quiet" }, "Nothing was measured in this stretch: metrics go back an hour, to the start of towline up."),
-      happened.length ? h("h3", {}, `${count(happened.length)} ${happened.length > 1 ? "changes" : "change"}`) : null,
-      happened.length ? h("ul", { class: "changes", "aria-label": "What happened" }, happened.slice(-MOST_TOLD).reverse().map((each) => happening(each, this.around))) : null);
-    if (focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.key === focused)?.focus();
+      happened.length ? h("h3", {}, `${count(happened.length)} ${happened.length > 1 ? "changes" : "change"}`) : null);
+    update(this.told, happened.slice(-MOST_TOLD).reverse().map((each) => happening(each, this.around)));
     this.mark(this.moment);
   }
 

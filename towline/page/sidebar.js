@@ -1,5 +1,5 @@
 // Who has lines here: containers by service by stack, what runs with its state and what it uses, what was removed too.
-import { bytes, count, fill, h, hue, svg } from "./dom.js";
+import { bytes, count, h, hue, svg, update } from "./dom.js";
 import { visible } from "./ansi.js";
 import { ago, milliseconds } from "./times.js";
 
@@ -50,7 +50,7 @@ export class Sidebar {
 
   draw() {
     const stacks = this.grouped();
-    const { service: focused, container: inner } = document.activeElement?.dataset ?? {};
+    const focused = document.activeElement?.dataset?.key;
     let room = MOST, left = 0;
     const nodes = stacks.map(([stack, services]) => {
       const sorted = [...services].sort(([a, one], [b, other]) => this.runs(other) - this.runs(one) || a.localeCompare(b));
@@ -61,9 +61,9 @@ export class Sidebar {
         h("ul", {}, shown.map(([name, service]) => this.item(name, service)))) : null;
     });
     const removed = this.total > this.known.length ? h("p", { class: "quiet" }, `The ${count(this.known.length)} that spoke last of ${count(this.total)} containers; type above to find the others.`) : null;
-    fill(this.place, nodes, left ? h("p", { class: "quiet" }, `${count(left)} more services: type above to find them.`) : null, removed,
+    update(this.place, nodes, left ? h("p", { class: "quiet" }, `${count(left)} more services: type above to find them.`) : null, removed,
       stacks.length ? null : h("p", { class: "quiet" }, this.learned !== this.wanted ? "Loading…" : this.wanted ? "No container has such a name." : "No container has said anything yet."));
-    if (focused || inner) [...this.place.querySelectorAll("button")].find((node) => inner ? node.dataset.container === inner : node.dataset.service === focused)?.focus();
+    if (focused && document.activeElement?.dataset?.key !== focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.key === focused)?.focus();
   }
 
   runs(service) { return service.containers.filter((row) => this.live.get(row.id)?.state === "running").length; }
@@ -78,7 +78,7 @@ export class Sidebar {
     const about = [state, health, service.containers.length > 1 ? `${running}/${service.containers.length} containers` : null,
       restarts ? `${count(restarts)} restart${restarts > 1 ? "s" : ""}` : null,
       last ? bytes(last) : null, !running && service.last ? `${ago(milliseconds(service.last))} ago` : null].filter(Boolean).join(" · ");
-    return h("li", {}, h("button", { type: "button", class: "service", "data-service": name, "aria-pressed": String(this.services.has(name)), onclick: () => this.choose(name) },
+    return h("li", {}, h("button", { type: "button", class: "service", "data-key": name, "data-service": name, "aria-pressed": String(this.services.has(name)), onclick: () => this.choose(name) },
       h("span", { class: `dot s-${bad ? "bad" : state || "unknown"}`, "aria-hidden": "true" }),
       h("span", { class: `name hue${hue(name)}` }, visible(name)), spark("CPU", cpu, (most) => `${most.toFixed(2)} cores`),
       h("small", {}, about || `${count(service.lines)} lines`), spark("Memory", memory, bytes)),
@@ -92,7 +92,7 @@ export class Sidebar {
     return h("ul", { class: "inner", "aria-label": "Containers" }, sorted.map((row) => {
       const live = this.live.get(row.id), state = live?.state || (this.live.size ? "removed" : ""), bad = live?.health === "unhealthy" && state === "running";
       const said = [bad ? "unhealthy" : state === "running" ? "" : state, live?.restarts ? `↻ ${count(live.restarts)}` : ""].filter(Boolean).join(" ");
-      return h("li", {}, h("button", { type: "button", class: "container", "data-container": row.id, "aria-pressed": String(this.containers.has(row.id)), title: visible(row.node ? `${row.name} on ${row.node}` : row.name), onclick: () => this.chooseContainer(row.id) },
+      return h("li", {}, h("button", { type: "button", class: "container", "data-key": row.id, "data-container": row.id, "aria-pressed": String(this.containers.has(row.id)), title: visible(row.node ? `${row.name} on ${row.node}` : row.name), onclick: () => this.chooseContainer(row.id) },
         h("span", { class: `dot s-${bad ? "bad" : state || "unknown"}`, "aria-hidden": "true" }), h("span", { class: "name" }, visible(row.name)), h("small", {}, said)));
     }));
   }
