@@ -6,7 +6,8 @@
     service:web-* stream:stderr           filters; also container:, node: and any field, such as event.sequence:17
 
 Words are compared by tokens: maximal runs of letters and digits, case folded. So `10.0.0.1` is the phrase
-`10 0 0 1`, and `foo` does not find `foobar`. Filters compare the whole value, case included; `*` stands for anything.
+`10 0 0 1`, and `foo` does not find `foobar`. A terminal's colour code (ESC [ … m) is no word, and no part of one.
+Filters compare the whole value, case included; `*` stands for anything.
 """
 
 import re
@@ -21,6 +22,7 @@ from towline.times import check_range, parse_time
 __all__ = ["And", "Field", "Node", "Not", "Or", "Phrase", "Query", "matches", "parse", "parse_time", "tokens"]
 
 _TOKEN = re.compile(r"[^\W_]+")
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 CONTAINER = "container"
 """The one field that is no document field: a container's name, or at least 8 hex digits that its id starts with."""
 
@@ -111,8 +113,8 @@ def parse(text: str) -> Node | None:
 
 
 def tokens(text: str) -> list[str]:
-    """The runs of letters and digits in `text`, case folded."""
-    return _TOKEN.findall(text.casefold())
+    """The runs of letters and digits in `text` outside of colour codes, case folded."""
+    return _TOKEN.findall((_COLOUR.sub(" ", text) if "\x1b" in text else text).casefold())
 
 
 def matches(query: Query, document: Mapping[str, Any]) -> bool:

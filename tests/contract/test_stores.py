@@ -248,6 +248,21 @@ def test_hostile_names_come_back_as_they_were(store: Store) -> None:
     assert document["service"]["name"] == name
 
 
+def test_words_beside_colour_codes_are_found_and_the_codes_are_no_words(store: Store) -> None:
+    texts = ["\x1b[31merror\x1b[0m of disk", "\x1b[1;38;5;46mok\x1b[m é done", "plain error of disk", "5mfault",
+             "literal \\u001b[31mfault", "half\x1b[1mway", "back\\\x1b[2mslash"]  # fmt: skip
+    store.write([batch(section([Line(at * SECOND, text, at) for at, text in enumerate(texts)]))])
+    for text, wanted in {
+        "error": [0, 2], '"error of disk"': [0, 2], "err*": [0, 2], "-error": [1, 3, 4, 5, 6],
+        '-"error of"': [1, 3, 4, 5, 6],
+        "ok": [1], '"ok é"': [1], "31m": [], "46": [], "-46": [0, 1, 2, 3, 4, 5, 6], "-0m": [0, 1, 2, 3, 4, 5, 6],
+        "fault": [], "31mfault": [4], "5mfault": [3], "half way": [5], "halfway": [], "slash": [6],
+    }.items():  # fmt: skip
+        assert found(store, Query(where=parse(text), order="asc")) == [texts[at] for at in wanted], text
+    levels = store.histogram(Query(), 86_400_000).counts.values()
+    assert sum(row.get("error", 0) for row in levels) == 2
+
+
 def test_equal_timestamps_are_ordered_by_sequence(store: Store) -> None:
     lines = [Line(7, f"n{index}", index) for index in range(2500)]
     store.write([batch(section(lines[1200:]))])

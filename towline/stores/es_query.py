@@ -3,6 +3,7 @@
 Below a NOT the translation errs to the other side, so that the whole still holds everything.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice, product
@@ -65,16 +66,20 @@ class Translation:
         if not wide:
             if phrase.prefix or not (exact or (not head and last.isascii())):
                 return NONE
-            return _whole(phrase.tokens)
-        if exact and not phrase.prefix and not any(_folded(token) for token in phrase.tokens):
-            return _whole(phrase.tokens)
+            return _uncoloured(phrase.tokens)
+        plain = exact and not phrase.prefix and not any(_folded(token) for token in phrase.tokens)
         parts = [self._token(token) for token in head] + [self._prefix(last) if phrase.prefix else self._token(last)]
-        return parts[0] if len(parts) == 1 else {"bool": {"filter": parts}}
+        if len(parts) == 1:
+            return parts[0]
+        apart: Clause = {"bool": {"filter": [*parts, COLOURED] if plain else parts}}
+        return _any([_whole(phrase.tokens), apart]) if plain else apart
 
     def _token(self, token: str) -> Clause:
         spellings = list(_spellings(token))
         clauses: list[Clause] = [{"terms": {"message": spellings}}]
-        if not self.words:
+        if self.words:
+            clauses += [_regexp(f"{CODE}{_quoted(spelling)}") for spelling in spellings]
+        else:
             clauses += [{"match_phrase": {"message": token}}] if not token.isascii() else []
             clauses += [_inside(spelling, f"([^a-z0-9]{_ANY})?") for spelling in spellings]
         return _any(clauses)
@@ -82,7 +87,9 @@ class Translation:
     def _prefix(self, token: str) -> Clause:
         spellings = list(_spellings(token))
         clauses: list[Clause] = [{"prefix": {"message": spelling}} for spelling in spellings]
-        if not self.words:
+        if self.words:
+            clauses += [_regexp(f"{CODE}{_quoted(spelling)}{_ANY}") for spelling in spellings]
+        else:
             if not token.isascii():
                 return ALL
             clauses += [_inside(spelling, _ANY) for spelling in spellings]
@@ -127,11 +134,30 @@ class Translation:
 
 
 _ANY = ".*"
+CODE = "[0-9]{0,3}m"
+"""The end of a colour code: to the server it is a part of the word behind it (`31merror`), or a word."""
+
+
+def _regexp(pattern: str) -> Clause:
+    return {"regexp": {"message": {"value": pattern, "flags": "NONE"}}}
+
+
+COLOURED = _regexp(f"[0-9]{{1,3}}m{_ANY}|m")
+"""What holds for each line with a colour code, and for some others."""
+_OF_CODE = re.compile(r"\d{1,3}|\d{0,3}m.*", re.DOTALL)
 
 
 def _inside(token: str, after: str) -> Clause:
-    """A term of the server's that holds the token, between other signs than letters and digits."""
-    return {"regexp": {"message": {"value": f"({_ANY}[^a-z0-9])?{_quoted(token)}{after}", "flags": "NONE"}}}
+    """A term of the server's that holds the token, between other signs than letters and digits, or behind a code."""
+    return _regexp(f"({_ANY}[^a-z0-9])?({CODE})?{_quoted(token)}{after}")
+
+
+def _uncoloured(tokens: tuple[str, ...]) -> Clause:
+    """At most the lines with these tokens: where the server's words may be those of a colour code, none with any."""
+    found = _whole(tokens)
+    if not any(_OF_CODE.fullmatch(token) for token in tokens):
+        return found
+    return {"bool": {"filter": [found], "must_not": [COLOURED]}}
 
 
 def _quoted(text: str) -> str:

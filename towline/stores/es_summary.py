@@ -1,5 +1,6 @@
 """Counting the lines of an Elasticsearch store, on the server."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -9,7 +10,7 @@ from towline.levels import LEVELS, UNKNOWN, more_severe
 from towline.query import Query
 from towline.stores.es_address import Address
 from towline.stores.es_ask import ask
-from towline.stores.es_query import Clause, Translation
+from towline.stores.es_query import CODE, Clause, Translation
 from towline.stores.summary import Histogram, Known, known
 from towline.times import format_time
 
@@ -34,10 +35,16 @@ def histogram(client: Elasticsearch, address: Address, translation: Translation,
 
 def _level(level: str) -> Clause:
     excluded = more_severe(level)
-    clause: dict[str, Any] = {"filter": [{"terms": {"message": list(LEVELS[level])}}]}
+    clause: dict[str, Any] = {"should": _words(LEVELS[level]), "minimum_should_match": 1}
     if excluded:
-        clause["must_not"] = [{"terms": {"message": list(excluded)}}]
+        clause["must_not"] = _words(excluded)
     return {"bool": clause}
+
+
+def _words(words: Sequence[str]) -> list[Clause]:
+    """Any of the words, by themselves or directly behind a colour code."""
+    coloured = {"value": f"{CODE}({'|'.join(words)})", "flags": "NONE"}
+    return [{"terms": {"message": list(words)}}, {"regexp": {"message": coloured}}]
 
 
 def containers(client: Elasticsearch, address: Address, limit: int, name: str = "") -> tuple[list[Known], int]:

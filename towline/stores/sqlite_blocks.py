@@ -27,6 +27,9 @@ _PAIR = b'"}}\n{"@timestamp":"'
 _TEXT = b'","message":"'
 _STREAM = b'","stream":"'
 _SEQUENCE = re.compile(rb'"event":\{"sequence":(\d{1,18})[,}]')
+_COLOUR = re.compile(r"\\u001[bB](?<!\\\\u001[bB])\[[0-9;:]*m")
+_AFTER_BACKSLASH = re.compile(r"(?<!\\)((?:\\\\)+)\\u001[bB]\[[0-9;:]*m")
+"""A terminal's colour code inside of JSON text, where an odd number of backslashes begins it; the first way is fast."""
 _FOREIGN_SIGNS = re.compile(r"[^\x00-\x7f\w]+")
 _SHAPE = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 29: b"Z"}
 
@@ -65,6 +68,9 @@ class Block:
         text = (b'["' + b'","'.join(self.texts) + b'"]').decode()
         if "\\u0000" in text:
             text = orjson.dumps([message.replace("\0", " ") for message in orjson.loads(text)]).decode()
+        if "\\u001b[" in text or "\\u001B[" in text:
+            text = _AFTER_BACKSLASH.sub(r"\1 ", text) if "\\\\\\u001" in text else text
+            text = _COLOUR.sub(" ", text)
         # The tokenizer knows Unicode 6.1 only, folds few letters, and takes later signs (emoji) for letters.
         return text if text.isascii() else _FOREIGN_SIGNS.sub(" ", text.casefold())
 
