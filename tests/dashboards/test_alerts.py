@@ -15,6 +15,7 @@ from world import World, free_port, until
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "dashboards/alerts/towline.yml"
+OLD_NAMES = ROOT / "dashboards/rules/old-node-names.yml"
 README = (ROOT / "dashboards/README.md").read_text()
 CASES = Path(__file__).parent / "alerts.yml"
 ALERTS = RULES.read_text().split("- alert: ")[1:]
@@ -45,6 +46,7 @@ def promtool(*arguments: str) -> str:
 
 def test_promtool_takes_the_rules() -> None:
     assert f"{len(ALERTS)} rules found" in promtool("check", "rules", str(RULES))
+    assert "15 rules found" in promtool("check", "rules", str(OLD_NAMES))
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:

@@ -139,7 +139,8 @@ class World:
         jobs += [{"job_name": part, "honor_labels": False, "static_configs": [{"targets": [self._at(part)]}]}
                  for part in ("rabbitmq", "elasticsearch")]  # fmt: skip
         every = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
-        config = {"global": every, "scrape_configs": jobs, "rule_files": [str(ROOT / "dashboards/alerts/towline.yml")]}
+        rules = [str(ROOT / "dashboards" / name) for name in ("alerts/towline.yml", "rules/old-node-names.yml")]
+        config = {"global": every, "scrape_configs": jobs, "rule_files": rules}
         path = self.folder / "prometheus.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
         self.run("prometheus", "prometheus", f"--config.file={path}", f"--storage.tsdb.path={self.folder}/data",
@@ -189,8 +190,9 @@ class World:
         return {name for name, _ in told} | {f"{name}_total" for name, kinds in told if kinds[0]["type"] == "counter"}
 
     def rules(self) -> list[dict[str, Any]]:
-        """Those that Prometheus has loaded, and how they fare."""
-        return [rule for group in self._api("rules").get("groups", ()) for rule in group["rules"]]
+        """The alerts that Prometheus has loaded, and how they fare."""
+        groups = self._api("rules", type="alert").get("groups", ())
+        return [rule for group in groups for rule in group["rules"]]
 
     def rule(self, name: str) -> dict[str, Any]:
         return next(rule for rule in self.rules() if rule["name"] == name)
