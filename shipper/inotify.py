@@ -14,6 +14,12 @@ MODIFY, ATTRIB, CREATE, MOVE_SELF = 0x2, 0x4, 0x100, 0x800
 OVERFLOW, IGNORED, ONLYDIR, ONESHOT = 0x4000, 0x8000, 0x1000000, 0x80000000
 """Of <sys/inotify.h>."""
 
+_LOCAL = {
+    0xEF53: "ext", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x2FC12FC1: "zfs", 0xF2F52010: "f2fs", 0x1021994: "tmpfs",
+    0x794C7630: "overlay",
+}  # fmt: skip
+"""File systems of which all writes are made by this kernel, as statfs(2) numbers them."""
+_STATFS_BYTES = 512
 _HEAD = struct.Struct("iIII")
 _READ = 64 << 10
 
@@ -41,6 +47,11 @@ class Inotify:
     def watch(self, path: str | Path, mask: int) -> int:
         """Watch `path` from now on; its number, the same as before where it is watched already."""
         return self._checked(self._libc.inotify_add_watch(self.fd, os.fsencode(path), mask))
+
+    def tells(self, fd: int) -> bool:
+        """Whether every write to this open file is told: not where another machine writes, as on NFS or FUSE."""
+        found = ctypes.create_string_buffer(_STATFS_BYTES)
+        return self._libc.fstatfs(fd, found) == 0 and ctypes.c_uint.from_buffer(found).value in _LOCAL
 
     def forget(self, watch: int) -> None:
         """No longer watch that; one that is over by itself does no harm."""

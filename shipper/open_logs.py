@@ -121,6 +121,7 @@ class OpenLogs:
             tail.source.close()
 
     def _drop(self, tail: Tail) -> None:
+        self._schedule.forget(tail)
         tail.source.close()
         del self._tails[tail.id]
         metrics.CONTAINERS.labels(tail.source.kind).dec()
@@ -145,6 +146,7 @@ class OpenLogs:
 
     def _replace(self, old: Tail) -> None:
         """A tail that knows nothing of what the old one has read and not seen confirmed, on the same source."""
+        self._schedule.forget(old)
         tail = Tail(old.id, old.source, None, self._max_line)
         tail.origin, tail.urgent, tail.removed = old.origin, old.urgent, old.removed
         self._tails[old.id] = tail

@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from shipper import entries as positions
@@ -43,6 +44,8 @@ class Tail:
         self.in_flight = 0
         self.due = 0.0
         self.interval = 0.0
+        self.spoke = -inf
+        """When it last had something."""
         self.overslept = False
         """It is looked at because it has rested for long, not because something was told."""
         self.missed = 0

@@ -1,8 +1,9 @@
 """Where a container's log is read. Two sources yield the same entries: the json-file log in place, the engine's API."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from shipper.entries import Entries
+from shipper.wake import Wake
 
 
 class Source(Protocol):
@@ -33,6 +34,12 @@ class Source(Protocol):
 
     def started(self) -> None:
         """The container has started again."""
+
+    def rest(self, wake: Wake[Any], key: Any) -> bool:
+        """Let `wake` tell of `key` when there is more to read; False where that can't be told, or there is already."""
+
+    def stirred(self) -> None:
+        """`wake` has told: something came just now."""
 
     @property
     def finished(self) -> bool:

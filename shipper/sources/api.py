@@ -32,12 +32,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
 from shipper.entries import Entries, Position
 from shipper.frames import Demultiplexer, EngineError, FrameError
 from shipper.resume import Overlap, Runs, head
 from shipper.sources.api_connection import FULL, Answered, ConnectionBroken, LogConnection, endpoint, request
 from shipper.sources.api_pace import PER_ENTRY, Pace
+from shipper.wake import Wake
 
 FEW = 2000
 """New entries in a snapshot that a follower may safely be left to catch up with."""
@@ -197,6 +199,15 @@ class ApiSource:
         self._delay = FIRST_DELAY
         if self._known is None and not self._connection:
             self._step = Step.START
+
+    def rest(self, wake: Wake[Any], key: Any) -> bool:
+        """See Source.rest. Where an answer or its end is awaited, time counts, which the socket does not tell."""
+        following = self._following and self._running and not (self._overlap and not self._overlap.finish())
+        connection = self._connection
+        return bool(following and connection and connection.answered and wake.socket(connection.fileno(), key))
+
+    def stirred(self) -> None:
+        self._read_at = self._clocks.steady()
 
     def rewind(self) -> bool:
         return False

@@ -106,6 +106,9 @@ class LogConnection:
         """The engine has said 200: the log is open, and stays so even where the container is removed."""
         return self._head is None
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def read(self, limit: int) -> bytes | None:
         """The next bytes of the log, about `limit` at most; None: nothing now; b"": the end.
 
