@@ -208,3 +208,21 @@ def test_metrics_that_nobody_took_are_said_to_be_missing_and_marks_stay(
     screen.open("?view=metrics&since=3h&until=1h")
     screen.until(lambda: "Nothing was measured in this stretch" in screen.find("#metrics").text)
     assert "web.1 deployed: web:9" in screen.texts(".changes button")[0]
+
+
+def test_many_changes_are_drawn_as_few_marks_and_told_newest_first(
+    screen: Screen, shop: Callable[[], None], node: Node
+) -> None:
+    shop()
+    for number in range(300):
+        node.happens(500 - number, ("started", "stopped")[number % 2], "db.1", "0")
+    node.happens(350, "oom", "db.1")
+    screen.open("?view=metrics&service=db")
+    screen.until(lambda: len(screen.texts(".changes button")) == 50)
+    assert "301 changes" in screen.texts("#metrics h3")
+    drawn = screen.driver.find_elements("css selector", "#histogram .mk")
+    assert 20 < len(drawn) < 120
+    assert len(screen.driver.find_elements("css selector", "#histogram .mk.k-oom")) == 1
+    assert "db.1 st" in (drawn[5].get_attribute("title") or "")
+    shown = [text.split(" db.1")[0] for text in screen.texts(".changes button")]
+    assert len(set(shown)) > 40

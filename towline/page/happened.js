@@ -4,9 +4,10 @@ import { plain } from "./ansi.js";
 import { clock, iso } from "./times.js";
 
 const WORDS = { started: "started", stopped: "stopped", deployed: "deployed", oom: "out of memory: killed", unhealthy: "unhealthy", healthy: "healthy again" };
-// These are drawn over the others, and stay where there are too many.
+// These are drawn over the others.
 const WEIGHT = { oom: 4, deployed: 3, unhealthy: 2, stopped: 1 };
-const MOST = 150;
+// As many marks of a kind beside one another as can be told apart.
+const PLACES = 120;
 
 export const within = (happened, since, until) => (happened ?? []).filter(({ time }) => time * 1000 >= since && time * 1000 <= until);
 
@@ -18,10 +19,16 @@ function words(each) {
 }
 
 export function markers(happened, since, until) {
-  const chosen = [...happened].sort((a, b) => (WEIGHT[a.what] ?? 0) - (WEIGHT[b.what] ?? 0)).slice(-MOST);
-  return h("div", { class: "marks", "aria-hidden": "true" }, chosen.map((each) => {
-    const mark = h("span", { class: `mk k-${kind(each)}`, title: plain(`${clock(iso(each.time * 1000))} ${each.container} ${words(each)}`) });
-    mark.style.left = `${(each.time * 1000 - since) / (until - since) * 100}%`;
+  const places = new Map();
+  for (const each of [...happened].sort((a, b) => (WEIGHT[a.what] ?? 0) - (WEIGHT[b.what] ?? 0))) {
+    const part = (each.time * 1000 - since) / (until - since), key = `${kind(each)} ${Math.floor(part * PLACES)}`;
+    const place = places.get(key) ?? places.set(key, { part, said: [] }).get(key);
+    place.said.push(plain(`${clock(iso(each.time * 1000))} ${each.container} ${words(each)}`));
+  }
+  return h("div", { class: "marks", "aria-hidden": "true" }, [...places].map(([key, { part, said }]) => {
+    const more = said.length > 5 ? [`and ${said.length - 5} more`] : [];
+    const mark = h("span", { class: `mk k-${key.split(" ")[0]}`, title: [...said.slice(0, 5), ...more].join("\n") });
+    mark.style.left = `${part * 100}%`;
     return mark;
   }));
 }

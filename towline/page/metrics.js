@@ -3,7 +3,7 @@ import { bytes, count, fill, h, svg, update } from "./dom.js";
 import { happening, markers, within } from "./happened.js";
 
 const CHARTS = [
-  ["CPU", [["cpu", "cores"]], (value) => `${value.toFixed(value < 1 ? 2 : 1)} cores`],
+  ["CPU", [["cpu", "cores"]], (value) => `${value.toFixed(value < 0.1 ? 3 : value < 1 ? 2 : 1)} cores`],
   ["Memory", [["memory", "used"]], bytes],
   ["Network", [["receive", "in"], ["transmit", "out"]], (value) => `${bytes(value)}/s`],
   ["Disk", [["read", "read"], ["write", "written"]], (value) => `${bytes(value)}/s`],
@@ -54,7 +54,7 @@ export class Metrics {
     const words = (values) => values.map((value, at) => value === null || value === undefined ? null : `${series.length > 1 ? `${series[at][1]} ` : ""}${say(value)}`).filter(Boolean).join(", ") || "–";
     told.textContent = words(latest);
     const node = h("figure", {}, h("figcaption", {}, title, told), h("div", { class: "frame" },
-      svg("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: now ${words(latest)}, at most ${say(most)}` }, lines), h("span", { class: "most", "aria-hidden": "true" }, say(most)), markers(happened, this.since, this.until), moment));
+      svg("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: now ${words(latest)}, at most ${say(most)}` }, lines), h("span", { class: "most", "aria-hidden": "true" }, latest.some((value) => value !== undefined) ? say(most) : ""), markers(happened, this.since, this.until), moment));
     return { node, rows, told, words, latest, moment };
   }
 

@@ -80,7 +80,7 @@ export class Sidebar {
       last ? bytes(last) : null, !running && service.last ? `${ago(milliseconds(service.last))} ago` : null].filter(Boolean).join(" · ");
     return h("li", {}, h("button", { type: "button", class: "service", "data-key": name, "data-service": name, "aria-pressed": String(this.services.has(name)), onclick: () => this.choose(name) },
       h("span", { class: `dot s-${bad ? "bad" : state || "unknown"}`, "aria-hidden": "true" }),
-      h("span", { class: `name hue${hue(name)}` }, visible(name)), spark("CPU", cpu, (most) => `${most.toFixed(2)} cores`),
+      h("span", { class: `name hue${hue(name)}` }, visible(name)), spark("CPU", cpu, (most) => `${most.toFixed(3)} cores`),
       h("small", {}, about || `${count(service.lines)} lines`), spark("Memory", memory, bytes)),
       this.services.has(name) && service.containers.length > 1 ? this.inner(service.containers) : null);
   }
