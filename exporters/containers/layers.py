@@ -15,6 +15,7 @@ from exporters.containers.inventory import Inventory, Known
 from exporters.containers.machine import device
 from exporters.containers.table import Column, Row, families
 from exporters.exposition import Family
+from exporters.scrape import Incomplete
 
 COLUMNS = (
     Column("container_fs_usage_bytes", "gauge", "Bytes on disk: writable layer and log, as last counted."),
@@ -23,6 +24,9 @@ COLUMNS = (
 RESTS = 200
 EVERY = 60.0
 """Seconds between two walks of the same container, at least."""
+
+IDLE = 5.0
+"""Seconds until the next look where no container runs, or none is known yet."""
 
 MOST = 200_000
 """Files of one container that are counted; one with more shows no usage."""
@@ -39,14 +43,19 @@ class Layers:
         self._sysfs = sysfs
         self._every = every
         self._found: dict[str, tuple[bytes, bytes, bytes]] = {}  # device label, usage, limit; replaced as a whole
+        self._denied: PermissionError | None = None
         self._stopping = threading.Event()
 
     def collect(self) -> Iterable[Family]:
+        """Raises Incomplete where this user may not look into layers."""
         rows: list[Row] = []
         for known in self._inventory.running():
             found = self._found.get(known.told.id)
             if found:
                 rows.append((known.block + found[0], found[1:]))
+        if (denied := self._denied) is not None:
+            why = f"can't look into {denied.filename}: {denied.strerror}"
+            raise Incomplete(f"{why}; run as root (userns-remap: with DAC_READ_SEARCH)", families(COLUMNS, rows))
         return families(COLUMNS, rows)
 
     def start(self) -> None:
@@ -64,16 +73,20 @@ class Layers:
                 spent = self.measure(known)
                 if self._stopping.wait(max(0.02, spent * RESTS)):
                     return
-            self._stopping.wait(max(1.0, self._every - (time.monotonic() - begin)))
+            self._stopping.wait(max(1.0, self._every - (time.monotonic() - begin)) if running else IDLE)
 
     def measure(self, known: Known) -> float:
         """Walk one container now; the CPU seconds that it took."""
         begin = time.thread_time()
         told = known.told
+        found = None
         try:
             found = self._measured(told)
+            self._denied = None
+        except PermissionError as error:
+            self._denied = error
         except OSError:
-            found = None
+            pass  # it has just ended
         if found:
             self._found = {**self._found, told.id: found}
         else:

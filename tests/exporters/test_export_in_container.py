@@ -137,11 +137,26 @@ def test_it_says_inside_what_it_says_outside(
     until(lambda: knows(inside.text(), busy), inside.log)
     until(lambda: knows(outside.text(), busy), outside.log)
     before, told, after = (parsed(each.text()) for each in (outside, inside, outside))
-    failed = {labels for name in ("container", "node") for labels, value in
-              told[f"{name}_scrape_collector_success"].items() if value != 1}  # fmt: skip
-    assert not failed, inside.log()
+    assert broken(inside.text()) == [], inside.log()
     of_container(before, told, after, busy)
     of_node(before, told, after)
+
+
+def test_who_may_not_look_into_layers_is_told_so_and_all_the_rest_is_there(
+    engine: docker.DockerClient, engine_url: str, prefix: str, busy: str
+) -> None:
+    """As nobody, in the group of the engine's socket."""
+    group = Path(engine_url.removeprefix("unix://")).stat().st_gid
+    inside = Inside(engine, f"{prefix}-{uuid.uuid4().hex[:4]}", engine_url, *HARDENED, "--user=65534:65534",
+                    f"--group-add={group}")  # fmt: skip
+    until(lambda: knows(inside.text(), busy) and broken(inside.text()) == ["layers"], inside.log)
+    assert inside.log().count("run as root (userns-remap: with DAC_READ_SEARCH)") == 1
+    assert "Traceback" not in inside.log()
+
+
+def broken(text: str) -> list[str]:
+    """The collectors that failed."""
+    return re.findall(r'^\w+_scrape_collector_success{collector="(\w+)"} 0$', text, re.MULTILINE)
 
 
 def of_container(before: Samples, told: Samples, after: Samples, container: str) -> None:
