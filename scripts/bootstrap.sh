@@ -29,6 +29,12 @@ missing_packages() {
         command -v ip >/dev/null || echo iproute2
         command -v chromium >/dev/null && command -v chromedriver >/dev/null || echo chromium chromium-driver
         command -v iptables >/dev/null || echo iptables
+        command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || echo docker-compose
+        # Images of the tests are made from this machine's packages: Debian's own Python is one of them.
+        [[ -x /usr/bin/python3 && -d /usr/share/python-wheels ]] || echo python3 python3-venv
+        command -v openssl >/dev/null || echo openssl
+        command -v curl >/dev/null && command -v wget >/dev/null || echo curl wget
+        [[ -d /usr/lib/jvm/java-17-openjdk-amd64 ]] || echo openjdk-17-jre-headless
     fi
 }
 
@@ -36,6 +42,7 @@ missing_packages() {
 missing_tools() {
     [[ $SERVERS == servers ]] || return 0
     command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
+    command -v haproxy >/dev/null || echo haproxy
     command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
     command -v prometheus-node-exporter >/dev/null || echo prometheus-node-exporter
     command -v prometheus-elasticsearch-exporter >/dev/null || echo prometheus-elasticsearch-exporter
