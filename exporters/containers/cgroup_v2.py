@@ -1,7 +1,8 @@
 """A container's cgroup, version 2: one folder.
 
-Files: Documentation/admin-guide/cgroup-v2.rst of the kernel. Shares: the inverse of what runc makes of them
-(https://github.com/opencontainers/cgroups, ConvertCPUSharesToCgroupV2Value).
+Files: Documentation/admin-guide/cgroup-v2.rst of the kernel. Shares: as cAdvisor has them, the inverse of what runc
+made a weight of before 1.3.2; since then 1024 shares are a weight of 100, which is shown as 2597
+(https://github.com/google/cadvisor/issues/3737). Reservation: memory.low, which runc sets; cAdvisor reads memory.min.
 """
 
 from collections.abc import Mapping, Sequence

@@ -152,3 +152,28 @@ def test_a_variable_is_used(uid: str) -> None:
     text = json.dumps(PAGES[uid])
     for variable in PAGES[uid]["templating"]["list"]:
         assert re.search(rf"\$(\{{)?{variable['name']}\b", text), variable["name"]
+
+
+# --- later versions of Grafana
+
+ASKED = {"merge", "organize"}
+"""Transformations; timeSeriesTable (schema 39) and formatTime (43) would be rewritten."""
+CELLS = {"basic": {"type": "gauge", "mode": "basic"}, "color-text": {"type": "color-text"}}
+"""What schema 38 makes of a table column's displayMode."""
+
+
+@pytest.mark.parametrize("uid", PAGES)
+def test_migrations_to_schema_43_leave_a_page_as_it_is(uid: str) -> None:
+    """What v38 to v43 of https://github.com/grafana/grafana/tree/main/apps/dashboard/pkg/migration/schemaversion (13.x)
+    do to a page of schema 37. A column's look is told in both ways: 9.3 reads the one, 10 and later the other."""
+    page = PAGES[uid]
+    assert page["schemaVersion"] == 37
+    assert isinstance(page["refresh"], str)
+    assert "time_options" not in page["timepicker"]
+    assert {panel["type"] for panel in page["panels"]} <= {"row", "stat", "timeseries", "table"}, "none that is gone"
+    for panel in panels(page):
+        assert {each["id"] for each in panel["transformations"]} <= ASKED
+        for each in panel["fieldConfig"]["overrides"]:
+            looks = {found["id"]: found["value"] for found in each["properties"]}
+            assert "custom.hideFrom" not in looks
+            assert CELLS.get(looks.get("custom.displayMode", "")) == looks.get("custom.cellOptions")
