@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 ADDRESS = "10.231.7.1"
 ROOT = Path(__file__).parents[2]
@@ -115,7 +116,7 @@ class Node:
 
     def measured(self, query: str) -> list[dict[str, Any]]:
         """What Prometheus answers to a query."""
-        url = f"http://localhost:9090/api/v1/query?query={query}"
+        url = f"http://localhost:9090/api/v1/query?query={quote(query)}"
         return list(json.loads(self.inside("towline_prometheus", "wget", "-q", "-O", "-", url))["data"]["result"])
 
     def stop(self) -> None:
