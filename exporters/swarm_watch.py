@@ -97,12 +97,14 @@ class SwarmWatch:
         """Raises EngineUnavailable also where this node is in a Swarm, but of no use there."""
         info, before = self._engine.info(), self.info
         self.info, self._asked_at = info, now
+        if why := _USELESS.get(info.swarm, ""):
+            if before is None or before.swarm != info.swarm:
+                log.warning("node %s: %s", info.name, why)
+            raise EngineUnavailable(why)
         if before is not None and before.swarm_manager != info.swarm_manager:
             begins = "manages the Swarm from now on: it tells all about it"
             ends = "manages no Swarm any more: others tell of services, tasks and nodes"
             log.info("node %s %s", info.name, begins if info.swarm_manager else ends)
-        if info.swarm in _USELESS:
-            raise EngineUnavailable(_USELESS[info.swarm])
         return info
 
     def _see(self) -> None:

@@ -4,6 +4,7 @@ docker-py finds the way (unix socket, TCP) and the API version; every error of i
 """
 
 import contextlib
+import http.client
 import json
 import re
 import socket
@@ -32,6 +33,7 @@ WATCHED = ("start", "die", "rename", "destroy")
 """Events that the log reader asks for: health checks alone would send three others every few seconds."""
 
 _FRACTION = re.compile(r"\.([0-9]+)")
+_CUT_OFF = http.client.RemoteDisconnected | http.client.IncompleteRead
 _LIBRARY_ERRORS = (requests.RequestException, DockerException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
 
@@ -294,6 +296,8 @@ def _explain(url: str, error: BaseException) -> str:
             return f"the host of {url} has no address: check the name"
         if isinstance(cause, requests.Timeout | TimeoutError):
             return f"the engine at {url} does not answer in time: is it hanging or overloaded?"
+    if any(isinstance(cause, requests.exceptions.ChunkedEncodingError | _CUT_OFF) for cause in causes):
+        return f"the engine at {url} broke off its answer: was it stopped or restarted?"
     reason = " ".join(str(causes[-1]).split())[:200]
     return f"the engine at {url} can't be used: {reason or type(causes[-1]).__name__}"
 

@@ -31,8 +31,13 @@ class Node:
     def is_manager(self) -> None:
         self.answers = {"/info": (200, self._info("active", True)), **{f"/{kind}": (200, []) for kind in KINDS}}
 
-    def is_worker(self, state: str = "active") -> None:
-        self.answers = {"/info": (200, self._info(state, False)), **{f"/{kind}": (503, REFUSED) for kind in KINDS}}
+    def is_worker(self) -> None:
+        self.answers = {"/info": (200, self._info("active", False)), **{f"/{kind}": (503, REFUSED) for kind in KINDS}}
+
+    def is_useless(self, state: str) -> None:
+        """An engine that waits for `docker swarm unlock` does not know its id."""
+        told = {"Name": "one", "Swarm": {"LocalNodeState": state, "NodeID": "", "ControlAvailable": False}}
+        self.answers = {"/info": (200, told), **{f"/{kind}": (503, REFUSED) for kind in KINDS}}
 
     def has_left(self) -> None:
         self.answers = {"/info": (200, {"Name": "one", "Swarm": {"LocalNodeState": "inactive", "NodeID": ""}})}
@@ -127,11 +132,16 @@ def test_a_manager_without_majority_says_so_and_who_it_is_but_nothing_old(
 
 @pytest.mark.parametrize(("state", "fix"), [("locked", "docker swarm unlock"), ("error", "docker info")])
 def test_a_node_that_is_of_no_use_to_its_swarm_says_why(
-    node: tuple[Node, str], told: Callable[[], dict[str, float]], watch: SwarmWatch, state: str, fix: str
-) -> None:
-    node[0].is_worker(state)
-    assert told() == {"node_meta": 1, SUCCESS: 0}
+    node: tuple[Node, str], told: Callable[[], dict[str, float]], watch: SwarmWatch, state: str, fix: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    node[0].is_manager()
+    told()
+    node[0].is_useless(state)
+    assert told() == told() == {SUCCESS: 0}
     assert fix in watch.problem
+    assert [record.message for record in caplog.records if fix in record.message and "metrics" not in record.message
+            ] == [f"node one: {watch.problem}"]  # fmt: skip
 
 
 def test_without_a_swarm_nothing_is_told_and_seldom_asked(

@@ -21,7 +21,8 @@ Serve = Callable[[dict[str, tuple[int, bytes]]], str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start an HTTP server that gives these answers by path (without the API version); its URL."""
+    """Start an HTTP server that gives these answers by path (without the API version); its URL. Status 0: only these
+    bytes, and then the connection ends."""
     servers: list[ThreadingHTTPServer] = []
 
     def start(answers: dict[str, tuple[int, bytes]]) -> str:
@@ -29,6 +30,9 @@ def serve() -> Iterator[Serve]:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0].removeprefix("/v1.41")
                 status, body = answers.get(path, (404, b"{}"))
+                if not status:
+                    self.wfile.write(body)
+                    return
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -150,6 +154,16 @@ def test_an_event_stream_that_the_engine_ends_just_ends(serve: Serve) -> None:
     engine = Engine(serve({"/version": VERSION, "/events": (200, b'{"Action":"start"}\n\n{"Action":"die"}\n')}))
     assert [event["Action"] for event in engine.events()] == ["start", "die"]
     engine.close()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("start", [b"", CHUNKED, CHUNKED + b'20\r\n{"Action":'], ids=["silent", "begun", "half"])
+def test_an_answer_that_breaks_off_says_that_the_engine_may_have_been_stopped(serve: Serve, start: bytes) -> None:
+    engine = Engine(serve({"/version": VERSION, "/events": (0, start)}))
+    with pytest.raises(EngineUnavailable, match="broke off its answer: was it stopped or restarted"):
+        list(engine.events())
 
 
 def test_an_event_that_is_no_json_is_an_engine_that_cant_be_used(serve: Serve) -> None:
