@@ -39,7 +39,7 @@ class ContainerSettings:
     rootfs: Path = Path("/")
     keep: float = 300.0
     labels: tuple[str, ...] = ()
-    held_files: int = 4096
+    held_files: int = 8192
 
     @property
     def cgroupfs(self) -> Path:
