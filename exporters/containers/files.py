@@ -1,7 +1,7 @@
 """Small kernel files that are read at every scrape: held open, since opening costs six times as much as reading.
 
 Measured on Linux 6.18: 1.2 µs for a read of an open cgroup file, 8 µs to open, read and close it; an open one that has
-been read keeps up to 4.5 KiB of kernel memory. So only so many are held, the others are opened each time. 500 containers
+been read keeps up to 4.5 KiB of kernel memory. So only so many are held, others are opened each time. 500 containers
 have some 6,500 (version 1), and take a third less time to read where all are held (benchmarks/exporter.py).
 """
 
