@@ -12,7 +12,7 @@ lost and the log be read again from a later start, it still grows (unless lines 
 import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import lt
 from typing import Any
@@ -42,7 +42,9 @@ class State:
     streams: dict[bytes, StreamState] = field(default_factory=lambda: {STDOUT: StreamState(), STDERR: StreamState()})
 
     def copy(self) -> "State":
-        return State(self.sequence, {name: replace(stream) for name, stream in self.streams.items()})
+        # Not `replace`, here and in resume.py: it takes three times as long, and this is done for every look at a log.
+        streams = {name: StreamState(old.high, old.ordinal, old.pieces) for name, old in self.streams.items()}
+        return State(self.sequence, streams)
 
     def to_json(self) -> dict[str, Any]:
         return {

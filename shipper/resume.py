@@ -88,12 +88,15 @@ class Runs:
 
     def follow(self, entries: Entries) -> Entries:
         """The same entries, knowing what came before them; the position moves behind them."""
-        entries = replace(entries, before=self.position, runs=dict(self._runs))
+        entries = Entries(
+            entries.stamps, entries.texts, entries.streams, entries.parts, entries.damaged, entries.gap, entries.size,
+            self.position, dict(self._runs), entries.place, entries.ends)  # fmt: skip
         for stream in {entries.streams} if isinstance(entries.streams, bytes) else set(entries.streams):
             self._extend(entries, stream)
         end = entries.position(len(entries))
-        if end:
-            self.position = replace(end, nth=self._runs[end.stream][1])
+        if end and end.nth != (nth := self._runs[end.stream][1]):
+            end = replace(end, nth=nth)
+        self.position = end or self.position
         return entries
 
     def grows(self, entries: Entries) -> int:

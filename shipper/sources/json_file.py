@@ -118,14 +118,17 @@ class JsonFileSource:
         return bool(files)
 
     def _nothing_new(self) -> bool:
-        """Whether one look at the log's name settles it: it is the file that was read to its end. The idle path."""
+        """Whether one look at the log's name settles it: it is the file that was read to its end. The usual path."""
         if len(self._files) > 1:
             return False
         try:
             status = os.stat(self._path)  # noqa: PTH116
         except OSError:
             return False
-        return status.st_size == self._offset and status.st_ino == self._files[0].inode
+        if status.st_ino != self._files[0].inode:
+            return False
+        self._looked = time.monotonic()  # not rotated: the name need not be looked at once more for what is read now
+        return status.st_size == self._offset
 
     def _next_block(self, limit: int) -> bytes:
         """Whole entries from the oldest open file on; moves on to the next file where one ends; b"" at the very end."""
