@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from page_screen import Lines, Screen, Served
 
+from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, family, labels
 from exporters.history import History
 from towline import api_views, page
@@ -36,7 +37,9 @@ def measured() -> History:
             (labels({**block, "state": state}), int((state == "exited") == (killed[0] and block["id"] == "/docker/db")))
             for block in blocks[:2] for state in ("running", "exited")])  # fmt: skip
 
-    history = History(families, interval=15, clock=lambda: now[0])
+    told = ((300, "oom", "db", ""), (299, "stopped", "db", "137"), (100, "deployed", "web", "web:2"))
+    happened = [Happening(time.time() - ago, what, name, name, name, about) for ago, what, name, about in told]
+    history = History(families, lambda: happened, interval=15, clock=lambda: now[0])
     for point in range(40):
         now[0] += 15
         used[0] += 3 + point % 5
@@ -110,7 +113,7 @@ VIEWS: dict[str, tuple[str, Callable[[Screen], None]]] = {
     "live, lines unfolded": ("", unfold),
     "history": ("?since=1h&until=0s", says("History")),
     "range of one's own": ("", custom_range),
-    "metrics": ("?view=metrics&service=web&service=db", says("Memory")),
+    "metrics": ("?view=metrics&service=web&service=db", says("out of memory")),
     "pipeline": ("?view=pipeline", says("All parts work")),
     "help": ("", help_is_open),
     "nothing found": ("?q=nothing", says("No line matches")),

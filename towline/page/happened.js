@@ -1,7 +1,7 @@
 // What happened to containers: marks over charts, and the same in words.
 import { h } from "./dom.js";
 import { plain } from "./ansi.js";
-import { clock, iso } from "./times.js";
+import { clock, iso, tick } from "./times.js";
 
 const WORDS = { started: "started", stopped: "stopped", deployed: "deployed", oom: "out of memory: killed", unhealthy: "unhealthy", healthy: "healthy again" };
 // These are drawn over the others.
@@ -36,6 +36,6 @@ export function markers(happened, since, until) {
 export function happening(each, around) {
   const moment = each.time * 1000;
   return h("li", {}, h("button", { type: "button", "data-key": `${each.time} ${each.id} ${each.what}`, title: "The lines of this time", onclick: () => around(moment) },
-    h("span", { class: `key k-${kind(each)}`, "aria-hidden": "true" }), h("time", {}, new Date(moment).toLocaleTimeString()), " ",
+    h("span", { class: `key k-${kind(each)}`, "aria-hidden": "true" }), h("time", {}, tick(moment, 0)), " ",
     h("b", {}, plain(each.container || each.id.slice(0, 12))), ` ${plain(words(each))}`));
 }

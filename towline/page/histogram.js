@@ -100,6 +100,6 @@ export class Histogram {
     this.line.style.left = `${(moment - data.since) / (data.until - data.since) * 100}%`;
     const row = data.buckets.find(([begin]) => moment >= begin && moment < begin + data.step);
     const parts = row ? LEVELS.map((level) => [level, row[1 + data.levels.indexOf(level)]]).filter(([, lines]) => lines) : [];
-    this.told.textContent = `${new Date(moment).toLocaleTimeString()}: ${parts.map(([level, lines]) => `${count(lines)} ${level === "none" ? "other" : level}`).join(", ") || "no lines"}`;
+    this.told.textContent = `${tick(moment, 0)}: ${parts.map(([level, lines]) => `${count(lines)} ${level === "none" ? "other" : level}`).join(", ") || "no lines"}`;
   }
 }
