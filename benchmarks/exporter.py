@@ -1,10 +1,4 @@
-"""Exporter: what a scrape of 100 and of 500 containers takes, in time, CPU and memory; beside Debian's node exporter.
-
-The containers are made by hand (benchmarks/made.py; needs root): so many real ones would be what is measured. Both
-programs are whole, and asked as Prometheus asks: over HTTP, with gzip.
-
-    python -m benchmarks.exporter ENGINE COUNT     times of one process that holds nothing but the exporter, as JSON
-"""
+"""Exporter: a scrape of 100 and of 500 containers, in time, CPU and memory; beside Debian's node exporter."""
 
 import gzip
 import json
@@ -45,6 +39,8 @@ class Cost:
 
 
 def figures(ground: Ground) -> Iterator[Figure]:
+    """Of containers made by hand (needs root): so many real ones would be what is measured. Both programs are whole, and
+    asked as Prometheus asks: over HTTP, with gzip."""
     few, many = ground.sizes.exported
     theirs = node_exporter(ground)
     with Made(ground.folder / "made", many) as made:
@@ -132,6 +128,7 @@ def alone(url: str, count: int) -> dict[str, float]:
 
 
 def child(url: str, count: int) -> None:
+    """Milliseconds of CPU for each part of a scrape, the least of SCRAPES, as JSON."""
     containers = Containers(ContainerSettings(engine=url))
     threading.Thread(target=containers.run, daemon=True).start()
     wait_for(lambda: len(containers.inventory.running()) >= count, 60, f"{count} containers of {url}")
