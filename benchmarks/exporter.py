@@ -39,8 +39,8 @@ class Cost:
 
 
 def figures(ground: Ground) -> Iterator[Figure]:
-    """Of containers made by hand (needs root): so many real ones would be what is measured. Both programs are whole, and
-    asked as Prometheus asks: over HTTP, with gzip."""
+    """Of containers made by hand (needs root): so many real ones would be what is measured. Both programs are whole,
+    and asked as Prometheus asks: over HTTP, with gzip."""
     few, many = ground.sizes.exported
     theirs = node_exporter(ground)
     with Made(ground.folder / "made", many) as made:
