@@ -21,6 +21,10 @@ from towline.stores import Retention, Store, open_store
 
 log = logging.getLogger(__name__)
 
+LINGER = 0.1
+"""Seconds between small writes of `index`, at most twice that: a write costs it a millisecond of CPU whatever is in it,
+and who searches Elasticsearch waits for its refresh anyway."""
+
 
 @dataclass(frozen=True)
 class IndexSettings:
@@ -113,7 +117,7 @@ class Indexing:
         with self._lock:
             if self._store is None or self._stopping.is_set():
                 return
-            self._indexer = Indexer(self._queue, self._store)
+            self._indexer = Indexer(self._queue, self._store, linger=LINGER)
         if waited:
             log.info("the store is there")
         self._indexer.run()
