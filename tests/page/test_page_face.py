@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,10 @@ def test_the_tab_key_reaches_all_that_can_be_used_and_shows_where_it_is(
     assert screen.js(NEVER_FOCUSED) == []
 
 
+def shows(screen: Screen, texts: list[str]) -> bool:
+    return screen.texts() == texts
+
+
 def test_filters_ranges_and_services_are_used_without_a_mouse(screen: Screen, lines: Lines) -> None:
     lines(["ERROR of web", "fine"], ago=1)
     lines(["of db"], name="db", ago=2)
@@ -247,7 +252,7 @@ def test_filters_ranges_and_services_are_used_without_a_mouse(screen: Screen, li
     ):
         screen.js("document.querySelector(arguments[0]).focus()", selector)
         keys(screen, pressed)
-        screen.until(lambda wanted=shown: screen.texts() == wanted)
+        screen.until(partial(shows, screen, shown))
     screen.js("document.querySelector('#range').focus()")
     keys(screen, "24")
     screen.until(lambda: "since=24h" in screen.driver.current_url)
