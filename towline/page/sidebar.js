@@ -75,7 +75,8 @@ export class Sidebar {
     const state = running ? "running" : live.find((group) => group.state)?.state || (this.live.size ? "removed" : "");
     const health = bad ? service.containers.length > 1 ? `${bad} unhealthy` : "unhealthy" : live.find((group) => group.health && group.state === "running")?.health;
     const cpu = summed(live, "cpu"), memory = summed(live, "memory"), last = memory.findLast((value) => value !== null);
-    const about = [state, health, service.containers.length > 1 ? `${running}/${service.containers.length} containers` : null,
+    const there = live.length || service.containers.length;  // those of earlier deployments are gone, not missing
+    const about = [state, health, there > 1 ? `${running}/${there} containers` : null,
       restarts ? `${count(restarts)} restart${restarts > 1 ? "s" : ""}` : null,
       last ? bytes(last) : null, !running && service.last ? `${ago(milliseconds(service.last))} ago` : null].filter(Boolean).join(" · ");
     return h("li", {}, h("button", { type: "button", class: "service", "data-key": name, "data-service": name, "aria-pressed": String(this.services.has(name)), onclick: () => this.choose(name) },
