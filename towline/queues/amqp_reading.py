@@ -12,7 +12,7 @@ _LIMIT = "_MAX_RECV_BYTES"
 
 
 def read_much(connection: SelectConnection) -> None:
-    """Have the open connection read AT_ONCE bytes where they are there; nothing where pika calls it otherwise one day."""
+    """Have the open connection read up to AT_ONCE bytes; does nothing should pika call its limit otherwise one day."""
     transport = getattr(connection, "_transport", None)
     if hasattr(transport, _LIMIT):
         setattr(transport, _LIMIT, AT_ONCE)

@@ -24,7 +24,7 @@ _LINES = re.compile(
     rb'(?:\{"create":\{"_id":"[^"]{1,%d}+"\}\}\n\{"@timestamp":".{29}Z","message":".*%b\}\n)*+'
     % (MAX_IDENTITY, ORIGIN_MARK)
 )
-"""Possessive, so that nothing is kept to go back to: one pass that costs less than counting what each line must have."""
+"""Possessive, so that nothing is kept to go back to: it costs less than counting what each line must have."""
 _SURROGATE = re.compile(rb"\\u[dD]")
 """Half a character, as like as not; what is right is let through by the closer look."""
 _IDENTITY = re.compile(rb'^\{"create":\{"_id":"((?:[^"\\]|\\.)*)"', re.MULTILINE)
