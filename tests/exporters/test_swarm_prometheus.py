@@ -16,6 +16,7 @@ from swarm_manager import IMAGE, Manager, until
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = ROOT / "compose/prometheus"
+RULES = ROOT / "dashboards/alerts/towline.yml"
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +136,10 @@ def test_prometheus_finds_and_scrapes_the_services(exporter: Manager, config: st
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yml")), ids=lambda path: path.name)
-def test_promtool_takes_the_configuration(path: Path, missing_part: Callable[[str], NoReturn]) -> None:
+def test_promtool_takes_the_configuration(path: Path, missing_part: Callable[[str], NoReturn], tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         missing_part("no promtool; scripts/bootstrap.sh servers")
-    done = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True, check=False)
+    copy = tmp_path / path.name  # where the rules are in a container, there is nothing here
+    copy.write_text(path.read_text().replace("/etc/prometheus/towline.rules.yml", str(RULES)))
+    done = subprocess.run(["promtool", "check", "config", copy], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
