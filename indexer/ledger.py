@@ -30,9 +30,9 @@ def count(batches: Sequence[Batch], verdicts: Sequence[Verdict], now: int) -> No
             duplicate[service] += repeated
             dead[service] += len(rejected)
     for service, lines in indexed.items():
-        metrics.LINES_INDEXED.labels(service).inc(lines)
-        metrics.LINES_DUPLICATE.labels(service).inc(duplicate[service])
-        metrics.LINES_DEAD_LETTERED.labels(service).inc(dead[service])
+        metrics.of(metrics.LINES_INDEXED, service).inc(lines)
+        metrics.of(metrics.LINES_DUPLICATE, service).inc(duplicate[service])
+        metrics.of(metrics.LINES_DEAD_LETTERED, service).inc(dead[service])
     metrics.WRITE_LINES.observe(sum(batch.count for batch in batches))
     for batch in batches:
         for section in batch.sections:

@@ -8,8 +8,9 @@ path that others use as well.
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
-OLD = 5.0
+OLD = 5
 """Seconds after which a line is old: behind others, it would not be missed for that long."""
 EVERY = 0.5
 """Seconds between looks at the queue."""
@@ -19,8 +20,9 @@ LEAST, FIRST, STEP, MOST = 512 << 10, 2 << 20, 1 << 20, 8 << 20
 """Bytes of lines (not compressed) from one look to the next; MOST is some 64,000 lines a second."""
 
 
-def stamp_of(seconds: float) -> str:
-    """The moment, seconds since 1970, as the engine would stamp it; for comparing, so without nanoseconds."""
+@lru_cache(maxsize=4)
+def stamp_of(seconds: int) -> str:
+    """The second, since 1970, as the engine would stamp it; for comparing, so without nanoseconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 

@@ -70,8 +70,8 @@ class Outbox:
         self._moved: set[Tail] = set()
         self._lost: dict[str, int] = {}
         for service, lines in spool.lines().items():
-            metrics.LINES_READ.labels(service).inc(lines)
-            metrics.LINES_IN_FLIGHT.labels(service).inc(lines)
+            metrics.of(metrics.LINES_READ, service).inc(lines)
+            metrics.of(metrics.LINES_IN_FLIGHT, service).inc(lines)
 
     @property
     def room(self) -> bool:
@@ -103,9 +103,9 @@ class Outbox:
 
     def add(self, tail: Tail, section: Section, mark: Mark, now: float) -> None:
         """Take a section just read; it leaves with the next flush."""
-        metrics.LINES_READ.labels(section.origin.service).inc(section.count)
-        metrics.LINES_IN_FLIGHT.labels(section.origin.service).inc(section.count)
-        tail.behind = section.last < stamp_of(self._wall() - OLD)
+        metrics.of(metrics.LINES_READ, section.origin.service).inc(section.count)
+        metrics.of(metrics.LINES_IN_FLIGHT, section.origin.service).inc(section.count)
+        tail.behind = section.last < stamp_of(int(self._wall()) - OLD)
         filling = self._old if tail.behind else self._new
         filling.add(tail, section, mark, now)
         self._bytes += len(section.docs)
@@ -253,8 +253,8 @@ class Outbox:
 
     def _landed(self, batch: Batch) -> None:
         for section in batch.sections:
-            metrics.LINES_CONFIRMED.labels(section.origin.service).inc(section.count)
-            metrics.LINES_IN_FLIGHT.labels(section.origin.service).dec(section.count)
+            metrics.of(metrics.LINES_CONFIRMED, section.origin.service).inc(section.count)
+            metrics.of(metrics.LINES_IN_FLIGHT, section.origin.service).dec(section.count)
 
     def _forget(self, token: Token) -> None:
         self._draining -= 1
@@ -269,10 +269,10 @@ class Outbox:
             fresh = lines - self._lost.get(service, 0)
             if fresh:
                 metrics.LINES_DROPPED.labels(service, "spool_damaged").inc(fresh)
-                metrics.LINES_IN_FLIGHT.labels(service).dec(fresh)
+                metrics.of(metrics.LINES_IN_FLIGHT, service).dec(fresh)
         self._lost = lost
 
 
 def _count(counter: Counter, batch: Batch) -> None:
     for section in batch.sections:
-        counter.labels(section.origin.service).inc(section.count)
+        metrics.of(counter, section.origin.service).inc(section.count)

@@ -5,12 +5,28 @@ flight between two of them. `indexed` counts lines that the store has for certai
 already (a repeat after a crash) are also counted as `duplicate`.
 """
 
+from functools import lru_cache
+from typing import TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
 REGISTRY = CollectorRegistry()
 
 _SERVICE = ["service"]
+Metric = TypeVar("Metric", Counter, Gauge)
+
+
+def of(metric: Metric, service: str) -> Metric:
+    """The metric's series of one service; `labels` takes four times as long, and is asked five times for each line
+    where lines come one by one."""
+    return _series(metric, service)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=10_000)
+def _series(metric: Counter | Gauge, service: str) -> Counter | Gauge:
+    return metric.labels(service)
+
 
 LINES_READ = Counter(
     "towline_lines_read",

@@ -70,4 +70,4 @@ def test_small_batches_count_as_little_as_they_are() -> None:
 
 
 def test_stamps_compare_as_the_engine_writes_them() -> None:
-    assert "2026-11-23T00:24:59.999999999Z" < stamp_of(1795393500.0) < "2026-11-23T00:25:00.000000001Z"
+    assert "2026-11-23T00:24:59.999999999Z" < stamp_of(1795393500) < "2026-11-23T00:25:00.000000001Z"
