@@ -50,7 +50,6 @@ def test_every_variable_of_the_files_is_in_the_docs(name: str) -> None:
 
 def test_services_that_the_docs_ask_are_in_the_compose_file() -> None:
     services = yaml.safe_load((ROOT / "compose/compose.yml").read_text())["services"]
-    asked = {each for page in DOCS
     told = " ".join(page.read_text() for page in DOCS)
     asked = set(re.findall(r"docker compose (?:exec|logs|run --rm) ([a-z][a-z-]+)", told))
     assert {"init", "shipper", "page"} <= asked <= services.keys()
