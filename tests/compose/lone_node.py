@@ -122,8 +122,7 @@ class Node:
     def stop(self) -> None:
         if self._process is not None:
             self.run("swarm", "leave", "--force")
-            for container in self.run("ps", "-aq").stdout.split():
-                self.run("rm", "-f", container)
+            self.run("rm", "-f", *self.run("ps", "-aq").stdout.split())
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
