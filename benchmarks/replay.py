@@ -1,6 +1,8 @@
 """Batches as messages of the broker: taken out once, then published again as often as a figure needs them."""
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pika
@@ -25,27 +27,49 @@ def recorded(ground: Ground) -> list[Frame]:
     """The backlog's lines as the shipper publishes them."""
     if not hasattr(ground, "frames"):
         name, queue = ground.backlog, ground.unique("record")
-        with ground.ship(queue, name) as ship:
+        with ground.ship(queue, name) as ship, taken(ground, queue) as frames:
             ship.reach("towline_lines_confirmed_total", ground.sizes.backlog)
-        ground.frames = drained(ground, queue)  # type: ignore[attr-defined]
+        forget(ground, queue)
+        ground.frames = frames  # type: ignore[attr-defined]
     return ground.frames  # type: ignore[attr-defined,no-any-return]
 
 
 def drained(ground: Ground, queue: str) -> list[Frame]:
     """All that is in a queue, which is then removed."""
-    frames = []
+    frames: list[Frame] = []
+    take(ground, queue, frames, lambda: True)
+    forget(ground, queue)
+    return frames
+
+
+@contextmanager
+def taken(ground: Ground, queue: str) -> Iterator[list[Frame]]:
+    """All that comes into a queue meanwhile, taken at once: from a deep queue the shipper holds old lines back."""
+    frames: list[Frame] = []
+    over = threading.Event()
+    taking = threading.Thread(target=take, args=(ground, queue, frames, over.is_set), daemon=True)
+    taking.start()
+    try:
+        yield frames
+    finally:
+        over.set()
+        taking.join()
+
+
+def take(ground: Ground, queue: str, frames: list[Frame], last: Callable[[], bool]) -> None:
+    """Messages as they come, until a second without any once it is the `last`."""
     with pika.BlockingConnection(pika.URLParameters(ground.broker)) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=200)
         for method, properties, body in channel.consume(f"{queue}.logs", inactivity_timeout=1):
             if method is None or properties is None or body is None:
-                break
+                if last():
+                    break
+                continue
             if count := (properties.headers or {}).get("count", 0):
                 frames.append(Frame(body, properties, count))
             channel.basic_ack(method.delivery_tag or 0)
         channel.cancel()
-        remove(channel, queue)
-    return frames
 
 
 def remove(channel: BlockingChannel, queue: str) -> None:

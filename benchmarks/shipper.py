@@ -4,10 +4,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks import peers
 from benchmarks.figure import Figure, Target, at_most, ratio_at_most
 from benchmarks.ground import Ground
 from benchmarks.measuring import Spent, cpu, cpu_of
-from benchmarks.replay import forget
+from benchmarks.replay import forget, taken
 
 GROUP = "shipper"
 TARGETS = {"file": at_most(3.0), "api": at_most(7.0)}
@@ -35,10 +36,12 @@ def figures(ground: Ground) -> Iterator[Figure]:
         "backlog, api with the engine's share", backlogs["api"].both, curl.both, ratio_at_most(1.3), "engine and curl"
     )
     yield Figure(GROUP, "backlog, file: the engine's share", backlogs["file"].engine, "µs/line", CURL, curl.engine)
+    lives = {}
     for source, target in TARGETS.items():
-        cost = live(ground, source)
+        cost = lives[source] = live(ground, source)
         yield row(f"live, {source}", cost.own, curl.own, target)
         yield Figure(GROUP, f"live, {source}: engine, which also writes the log", cost.engine, "µs/line")
+    yield from peers.figures(ground, backlogs["file"].own, lives["api"].own)
 
 
 def row(name: str, value: float, beside: float, target: Target, reference: str = CURL) -> Figure:
@@ -82,7 +85,7 @@ def backlog(ground: Ground, source: str) -> Cost:
     queue, lines = ground.unique("backlog"), ground.sizes.backlog
     assert ground.backlog
     engine = Spent(ground.engine_pids)
-    with ground.ship(queue, ground.backlog, source=source) as ship:
+    with ground.ship(queue, ground.backlog, source=source) as ship, taken(ground, queue):
         ship.reach("towline_lines_confirmed_total", lines)
         own, engine_share = ship.cpu - idle, engine.cpu
     forget(ground, queue)

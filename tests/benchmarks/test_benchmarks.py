@@ -1,6 +1,7 @@
 """`make bench` works: groups run, figures are printed, kept and drawn. What they say is no matter here."""
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -8,33 +9,74 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import peers
 from benchmarks.__main__ import GROUPS
 from benchmarks.figure import Figure, at_least, at_most, ratio_at_least, ratio_at_most
+from benchmarks.ground import QUICK, Ground
+from benchmarks.measuring import wait_for
 from benchmarks.picture import share
 from benchmarks.table import as_text
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 def bench(folder: Path, *arguments: str, engine: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", "--quick", "--engine", engine, *arguments]
     kept = ["--results", str(folder / "results.json"), "--picture", str(folder / "figures.svg")]
-    return subprocess.run([*command, *kept], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(
+        [*command, *kept], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})  # fmt: skip
+
+
+def stand_ins(folder: Path) -> None:
+    """Programs named as the peers."""
+    for name in ("fluent-bit", "vector"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "peer_stand_in.py"} {name} "$@"\n')
+        program.chmod(0o755)
 
 
 @pytest.mark.engine
 def test_a_quick_run_prints_keeps_and_draws_its_figures(tmp_path: Path, engine_url: str) -> None:
+    stand_ins(tmp_path)
     done = bench(tmp_path, "shipper", "embedded", engine=engine_url)
     assert done.returncode == 0, done.stdout + done.stderr
     kept = json.loads((tmp_path / "results.json").read_text())
     names = {f"{row['group']}: {row['name']}" for row in kept["figures"]}
     assert {"shipper: backlog, file", "shipper: live, api", "embedded: on disk"} <= names
-    assert all(row["value"] > 0 for row in kept["figures"] if row["target"]), kept["figures"]
+    beside = {row["reference"]: (row["name"], row["asked"]) for row in kept["figures"] if "beside" in row["name"]}
+    assert beside == {
+        "Fluent Bit 9.8.7, tail to a sink that answers as Elasticsearch": (
+            "backlog, file, beside Fluent Bit",
+            "≤ 0.4x",
+        ),
+        "Vector 6.5.4, docker_logs to its blackhole": ("live, api, beside Vector", "≤ 0.15x"),
+    }
+    # what a start takes is taken off a backlog's figures: of few lines, nothing may be left
+    judged = [row for row in kept["figures"] if row["target"] and not row["name"].startswith("backlog")]
+    assert all(row["value"] > 0 for row in judged), kept["figures"]
     table = done.stdout.partition("\n\n")[2]
     drawn = "".join(ET.parse(tmp_path / "figures.svg").getroot().itertext())
     for row in kept["figures"]:
         assert f"{row['group']}: {row['name']}" in table
         assert not row["target"] or f"{row['group']}: {row['name']}" in drawn
+
+
+def test_peers_that_are_not_there_have_no_rows_and_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ground = Ground(QUICK)
+    assert list(peers.figures(ground, file=3.0, api=7.0)) == []
+    ground.close()
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["fluent-bit", "vector"]
+
+
+def test_a_peer_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+    ended = peers.Peer(tmp_path / "log", "sh", "-c", "echo no such input; exit 1")
+    with ended, pytest.raises(RuntimeError, match="no such input"):
+        wait_for(lambda: not ended.alive(), 30, "its end")
 
 
 @pytest.mark.engine
