@@ -14,7 +14,7 @@ import pytest
 from node_programs import TOWLINE, Export, Prometheus
 from swarm_nodes import IMAGE, Node, SwarmNodes, until
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.soak]
 
 CONFIGS = Path(__file__).parents[2] / "compose/prometheus"
 SERVE = "mkdir -p /w; echo 'here 1' >/w/metrics; while :; do echo line; sleep 2; done & exec httpd -f -p {port} -h /w"
