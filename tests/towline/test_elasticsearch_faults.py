@@ -179,6 +179,37 @@ def test_a_time_out_is_tried_again(server: Server) -> None:
         store.close()
 
 
+def test_on_a_network_that_lets_no_large_request_through_in_time_small_ones_are_sent(server: Server) -> None:
+    """The write would otherwise send the same for ever, and not a line would arrive."""
+    store = ElasticsearchStore(f"{server.url}/?timeout=1", environ={}, patience=1)
+    release = threading.Event()
+
+    def slow(ids: list[str], _: list[Any]) -> Answer:
+        if len(ids) > 1200:
+            release.wait(30)
+        return taken(ids)
+
+    server.bulk = slow
+    tries = 0
+    try:
+        while tries < 10:
+            tries += 1
+            try:
+                assert write(store, batch(5000))[0][0] == 5000
+                break
+            except StoreUnavailable:
+                continue
+        assert tries < 10
+        assert len(server.sent[-1]) <= 1200
+        release.set()
+        for first in range(10_000, 200_000, 5000):
+            store.write([batch(5000, first)])
+        assert len(server.sent[-1]) == 5000  # it learns that the network is well again
+    finally:
+        release.set()
+        store.close()
+
+
 def test_what_is_too_large_is_halved_and_a_line_alone_that_is_becomes_a_dead_letter(
     store: ElasticsearchStore, server: Server
 ) -> None:

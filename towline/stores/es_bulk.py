@@ -12,10 +12,9 @@ import orjson
 
 from towline.batch import ORIGIN_MARK, Batch, Section, occurrences
 from towline.stores import Rejected, Verdict
+from towline.stores.es_size import MAX_BODY
 from towline.times import nanoseconds
 
-MAX_BODY = 8 << 20
-"""Bytes of one request: several thousand lines, and far from the 100 MB that a server takes."""
 MAX_IDENTITY = 512
 FIRST_YEAR, LAST_YEAR = 1970, 2261
 """What `date_nanos` can hold."""
@@ -164,12 +163,17 @@ def parts_of(tally: Tally) -> list[Part]:
     return found
 
 
-def _cut(part: Part) -> list[Part]:
+def _cut(part: Part, limit: int = 2 * MAX_BODY) -> list[Part]:
     if part.count == 0:
         return []
-    if part.size <= 2 * MAX_BODY or part.count == 1:
+    if part.size <= limit or part.count == 1:
         return [part]
-    return [piece for half in part.halves() for piece in _cut(half)]
+    return [piece for half in part.halves() for piece in _cut(half, limit)]
+
+
+def smaller(parts: Sequence[Part], limit: int) -> list[list[Part]]:
+    """The parts, in groups of at most about `limit` bytes, for which parts are cut where they must be."""
+    return [*bodies([piece for part in parts for piece in _cut(part, limit)], limit)]
 
 
 def bodies(parts: Sequence[Part], limit: int = MAX_BODY) -> Iterator[list[Part]]:

@@ -15,12 +15,25 @@ from towline.errors import StoreUnavailable
 from towline.stores import Verdict
 from towline.stores.es_address import Address
 from towline.stores.es_ask import NDJSON
-from towline.stores.es_bulk import AGAIN, DONE, NEVER, REPEATED, Body, Part, Tally, bodies, fate, parts_of, sound
+from towline.stores.es_bulk import (
+    AGAIN,
+    DONE,
+    NEVER,
+    REPEATED,
+    Body,
+    Part,
+    Tally,
+    fate,
+    parts_of,
+    smaller,
+    sound,
+)  # fmt: skip
 from towline.stores.es_doubt import Doubts
 from towline.stores.es_errors import advice, cause, told, translated
 from towline.stores.es_indices import Generation, from_on, generation, held, identities_of, keep_oldest, spread
 from towline.stores.es_letters import bury
 from towline.stores.es_older import Older
+from towline.stores.es_size import RequestSize
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +57,7 @@ class Writer:
         self._older, self._doubts = Older(self._client, address, clock), Doubts(clock)
         self._indices: Generation | None = None
         """What was there last; None where that has to be asked."""
+        self._size = RequestSize(address.timeout, clock)
         self._lock = threading.Lock()
         self._pause = threading.Event()
         self.failure: StoreUnavailable | None = None
@@ -52,7 +66,7 @@ class Writer:
         tally = Tally(batches)
         try:
             with self._lock, translated(self._address.shown):
-                self._send_all(deque(bodies(parts_of(tally))), tally)
+                self._send_all(deque(smaller(parts_of(tally), self._size.most)), tally)
                 bury(self._client, self._address, tally)
         except StoreUnavailable as error:
             self.failure = error
@@ -86,6 +100,9 @@ class Writer:
                 if not _passing(error):
                     raise
                 again, reason = group, told(error, self._address.shown)
+            if again:  # perhaps in smaller requests, now
+                again, *rest = smaller(again, self._size.most)
+                groups.extendleft(reversed(rest))
             if not again or reason is None:
                 deadline, delay = self._clock() + self._patience, FIRST_DELAY
                 continue
@@ -99,7 +116,7 @@ class Writer:
     ) -> tuple[list[Part], Exception | None]:
         """Send once; what is to be sent again, and why. What the server finds too much is put back in halves."""
         try:
-            answer = self._bulk(group)
+            answer = self._timed(group)
         except ApiError as error:
             if error.status_code == 413:
                 self._halve(group, tally, groups)
@@ -122,6 +139,18 @@ class Writer:
         for part, positions in spread(group, removed):
             tally.found_twice(part, len(positions))
         return verdict
+
+    def _timed(self, group: list[Part]) -> dict[str, Any]:
+        """Send once, and learn from it how much is sent from now on."""
+        size = sum(part.size for part in group)
+        self._size.begins()
+        try:
+            answer = self._bulk(group)
+        except TransportError:
+            self._size.failed(size)
+            raise
+        self._size.ended(size)
+        return answer
 
     def _bulk(self, group: list[Part]) -> dict[str, Any]:
         body = Body(group)
