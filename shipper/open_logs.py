@@ -192,6 +192,7 @@ class OpenLogs:
         self._stop(container_id)
         if container_id in self._tails:
             self._tails[container_id].removed = True
+            self._tails[container_id].urgent = True  # only our open file still has its lines
 
     def _compare(self, present: frozenset[str]) -> None:
         """What events may have kept from us: containers that are gone, and a whole run between two listings."""

@@ -149,10 +149,11 @@ class Shipper:
             self._schedule.again(tail, now, found[1].size if found else 0)
 
     def _has_its_share(self, tail: Tail, now: float) -> bool:
-        """Whether so much of it is in flight that it has to wait. Where the queue stalls, what may vanish has not: it
-        goes on to the spool."""
-        full = tail.in_flight > self._settings.memory // 4 or (tail.behind and self._outbox.behind)
-        return full and not (tail.urgent and self._outbox.stalled(now))
+        """Whether so much of it, or of what is old, is in flight that it has to wait. What may vanish has not, where the
+        queue stalls or is deep: it goes on to the spool."""
+        if tail.in_flight > self._settings.memory // 4:
+            return not (tail.urgent and self._outbox.stalled(now))
+        return tail.behind and self._outbox.behind and not tail.urgent
 
     def _publish(self, now: float) -> None:
         self._outbox.flush(now, more_soon=self._schedule.wait(time.monotonic()) < 2 * QUICKEST)
