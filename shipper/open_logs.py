@@ -164,7 +164,8 @@ class OpenLogs:
             tail.source.tty = container.tty
             # What is removed at its end can't be asked again: there the follower is all there is.
             tail.source.rotates_at = None if container.auto_remove else container.rotates_at
-            tail.urgent = tail.source.kind == "api" or container.rotates_at is not None or container.auto_remove
+            vanishes = container.rotates_at is not None or container.auto_remove or tail.removed
+            tail.urgent = tail.source.kind == "api" or vanishes
             self._schedule.soon(tail)
 
     def _stop(self, container_id: str) -> None:
