@@ -9,7 +9,7 @@ from benchmarks.figure import Figure, at_least, at_most, ratio_at_most
 from benchmarks.ground import Ground
 from benchmarks.measuring import settle
 from benchmarks.program import Program
-from benchmarks.replay import first, forget, publish, recorded
+from benchmarks.replay import first, forget, publish, recorded, taken
 from benchmarks.sink import Sink
 
 GROUP = "growth"
@@ -31,7 +31,7 @@ def containers(ground: Ground) -> Iterator[Figure]:
     for number in sorted({1, ground.sizes.speakers, ground.sizes.quiet}):
         names = ground.writers.make("idle", number)
         queue = ground.unique("grow")
-        with ground.ship(queue, *names) as ship:
+        with ground.ship(queue, *names) as ship, taken(ground, queue):
             settle([ship.pid])
             known = ship.metric("towline_lines_read_total")
             ship.reach("towline_lines_confirmed_total", known)

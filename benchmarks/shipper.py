@@ -105,7 +105,7 @@ def live(ground: Ground, source: str) -> Cost:
     """Lines as fast as the engine takes them, while the shipper reads."""
     (name,) = ground.writers.make(f"live{source}")
     queue, lines = ground.unique("live"), ground.sizes.live
-    with ground.ship(queue, name, source=source) as ship:
+    with ground.ship(queue, name, source=source) as ship, taken(ground, queue):
         before, engine = ship.cpu, cpu_of(ground.engine_pids)
         ground.writers.burst([name], lines)
         ship.reach("towline_lines_confirmed_total", lines)
