@@ -14,7 +14,8 @@
 
 `by=container` (default; key is the id), `by=service` (sums; key is the name) or `by=node` (key "node": what the whole
 machine uses); `service=`, `container=` (name or id) choose, both repeatable; `since=`, `until=` as in /api/search;
-`series=` (repeatable) says which are wanted.
+`series=` (repeatable) says which are wanted, `happened=no` that marks are not. towline.api_metrics answers the same
+from Prometheus.
 """
 
 import re
@@ -49,7 +50,7 @@ LEVELS = {"container_memory_working_set_bytes": "memory"}
 STATE, HEALTH, RESTARTS = "container_state", "container_health_status", "container_restarts_total"
 _ABOUT = frozenset({STATE, HEALTH, RESTARTS})
 SERIES = ("cpu", "memory", "receive", "transmit", "read", "write")
-PARAMETERS = frozenset({"by", "service", "container", "series", "since", "until"})
+PARAMETERS = frozenset({"by", "service", "container", "series", "since", "until", "happened"})
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
@@ -182,7 +183,8 @@ class History:
             series = tuple(arguments.getlist("series")) or SERIES
             if unknown := set(series) - set(SERIES):
                 raise UsageError(f"series={min(unknown)}: use {', '.join(SERIES)}")
-            return answer(self.told(by, *chosen, since=since, until=until, series=series))
+            told = self.told(by, *chosen, since=since, until=until, series=series)
+            return answer(told | {"happened": []} if arguments.get("happened") == "no" else told)
 
         return metrics
 

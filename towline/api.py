@@ -43,7 +43,7 @@ _ABOUT = {
     "/api/download": "as /api/search with format (ndjson, text); a file, oldest first",
     "/api/about": "version, store, and what this server has",
     "/api/pipeline": "the ledger, lag and spool; JSON",
-    "/api/metrics": "by (container, service, node), service, container, series, since, until; JSON, the last hour",
+    "/api/metrics": "by (container, service, node), service, container, series, since, until, happened (no); JSON",
     "/metrics": "for Prometheus",
     "/sd/targets": "for Prometheus' http_sd_configs, on a manager of a Swarm",
     "/healthz": "200 while the process lives",

@@ -1,13 +1,14 @@
 """`towline page`: the page over a store that others fill."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from towline import config, logs
-from towline.config import DATA, LISTEN, LOG_LEVEL, STORE, TOKEN, masked, options
+from towline.config import DATA, LISTEN, LOG_LEVEL, PROMETHEUS, STORE, TOKEN, masked, options
 from towline.places import chosen_store
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ MOST_TAILS = 64
 @click.option("--metrics", "urls", metavar="URL", multiple=True, envvar="TOWLINE_METRICS", show_envvar=True,
               help="Where a `ship` or `index` shows its metrics: http://node1:8514/metrics. Repeatable; all of them "
               "together are the pipeline that the page draws.")  # fmt: skip
-@options(STORE, DATA, LISTEN, LOG_LEVEL)
+@options(STORE, DATA, LISTEN, PROMETHEUS, LOG_LEVEL)
 def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tuple[str, ...], **values: Any) -> None:
     """Serve the page, and /api, over a store that `towline index` fills. It only reads.
 
@@ -27,6 +28,7 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tu
     towline page --store https://elasticsearch:9200
     towline page --store https://elasticsearch:9200 --metrics http://node1:8514/metrics
         --metrics http://indexer:8514/metrics
+    towline page --store https://elasticsearch:9200 --prometheus http://prometheus:9090
     TOWLINE_TOKEN_FILE=/run/secrets/towline towline page --store https://elasticsearch:9200 --listen :8514
 
     Only this machine can ask unless --listen says otherwise; then a token is needed, which browsers ask for as the
@@ -45,13 +47,15 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tu
     token = config.secret(TOKEN)
     check_token(listen, token)
     ledger = api_pipeline.elsewhere(urls) if urls else {}
+    measured = _measured(values["prometheus"])
     probe(listen)
     url = chosen_store(store, data)
     opened = when_it_comes(lambda: open_store(url, read_only=True))
     tails = Tails(MOST_TAILS)
     problems = {"store": health.of_check(lambda: _look(opened.search(Query(limit=1))))}
     pages = api.handlers(opened, tails) | api_views.handlers(opened) | health.handlers(REGISTRY, problems)
-    pages |= api_views.about(masked(STORE, url), ("pipeline",) if urls else ()) | ledger | files.handlers()
+    features = [*(("pipeline",) if urls else ()), *(("metrics", "nodes") if measured else ())]
+    pages |= api_views.about(masked(STORE, url), features) | ledger | measured | files.handlers()
     server = HttpServer(Site(api.with_index(pages), hosts=known_hosts(listen[0]), token=token), listen, tails)
     log.info("listening", extra={"url": server.url})
     group = Group({"http": server})
@@ -60,6 +64,15 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tu
             group.run()
     finally:
         opened.close()
+
+
+def _measured(given: str | None) -> dict[str, Any]:
+    """`/api/metrics` where a Prometheus is named; it may be away."""
+    from towline.api_metrics import PrometheusMetrics
+    from towline.prometheus import Prometheus, parse
+
+    url = given or config.secret(PROMETHEUS)
+    return PrometheusMetrics(Prometheus(parse(url, os.environ))).handlers() if url else {}
 
 
 def _look(found: Any) -> None:

@@ -158,6 +158,13 @@ STORE_CERTIFICATE = Setting("store-certificate", click.Path(path_type=Path), Non
                             "the store.", quiet=True)  # fmt: skip
 STORE_KEY = Setting("store-key", click.Path(path_type=Path), None, "PEM file of that certificate's private key.",
                     quiet=True)  # fmt: skip
+PROMETHEUS = Setting("prometheus", str, None, "Where `towline page` finds the metrics of `towline export`: "
+                     "http://USER@HOST:9090, with a path if it has one.", filed=True)  # fmt: skip
+PROMETHEUS_PASSWORD = Setting("prometheus-password", str, None, "Password of the user in Prometheus' URL.", secret=True)
+PROMETHEUS_BEARER = Setting("prometheus-bearer", str, None, "Bearer token for Prometheus.", secret=True)
+PROMETHEUS_CA = Setting("prometheus-ca", click.Path(path_type=Path), None, "PEM file of the authorities that "
+                        "Prometheus' certificate must go back to. Default: those that the machine trusts.",
+                        quiet=True)  # fmt: skip
 PROCFS = Setting("procfs", click.Path(path_type=Path), "/proc", "Where metrics see the host's /proc.")
 SYSFS = Setting("sysfs", click.Path(path_type=Path), "/sys", "Where metrics see the host's /sys.")
 ROOTFS = Setting("rootfs", click.Path(path_type=Path), "/", "Where metrics see the host's root file system.")
@@ -179,8 +186,8 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
             KEEP_AGE, KEEP_SIZE, QUEUE, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
-            STORE_KEY, TOKEN, PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL,
-            KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
+            STORE_KEY, TOKEN, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, PROCFS, SYSFS, ROOTFS,
+            TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:

@@ -62,6 +62,10 @@ class Chronicle:
     def __iter__(self) -> Iterator[Happening]:
         return iter(sorted(self._happened, key=lambda each: each.time))
 
+    def deployed(self) -> dict[str, float]:
+        """The first starts that were deployments lately, by container id, seconds since 1970."""
+        return {each.id: each.time for each in self._happened if each.what == "deployed"}
+
     def look(self, told: Described, oom_kills: int, when: float) -> None:
         """Note what is new about a container; `when`: the event's or the answer's time."""
         seen = self._seen.get(told.id)

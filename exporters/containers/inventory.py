@@ -79,6 +79,11 @@ class Inventory:
         with self._lock:
             return list(self._chronicle)
 
+    def deployed(self) -> dict[str, float]:
+        """When those containers first started that came with a deployment, by id, seconds since 1970."""
+        with self._lock:
+            return self._chronicle.deployed()
+
     def shown(self) -> list[Known]:
         """All that a scrape tells of, in the order in which they became known."""
         with self._lock:

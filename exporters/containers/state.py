@@ -1,11 +1,11 @@
-"""What cAdvisor does not tell of a container: its state, exit code, health, restarts, and OOM kills that count.
+"""What cAdvisor does not tell: state, exit code, health, restarts, deployments, and OOM kills that count.
 
 From the inventory, so also of containers that have ended.
 """
 
 from collections.abc import Iterable
 
-from exporters.containers.described import HEALTH, STATES
+from exporters.containers.described import ALIVE, HEALTH, STATES
 from exporters.containers.inventory import Inventory, Known
 from exporters.containers.table import Column, Row, Value, families
 from exporters.exposition import Family, labels
@@ -23,6 +23,8 @@ _COUNTS = (
     Column("container_oom_events_total", "counter", "Processes killed for want of memory, in all of its runs."),
     Column("container_exit_code", "gauge", "Exit code of its last run that has ended."),
     Column("container_finished_time_seconds", "gauge", "When its last run ended, seconds since 1970."),
+    Column("container_ended_start_time_seconds", "gauge", "When the run that ended last began, seconds since 1970."),
+    Column("container_deployed_time_seconds", "gauge", "First start, where it was a deployment, seconds since 1970."),
 )
 _INFO = (Column("container_info", "gauge", "1; its labels tell of its node and its Swarm task."),)
 
@@ -39,7 +41,8 @@ class State:
         known = self._inventory.shown()
         rows: list[Row] = [(each.block, _states(each)) for each in known]
         rows_of_health: list[Row] = [(each.block, _health(each)) for each in known if each.told.health]
-        counts: list[Row] = [(each.block, _counts(each)) for each in known]
+        deployed = self._inventory.deployed()
+        counts: list[Row] = [(each.block, _counts(each, deployed.get(each.told.id))) for each in known]
         yield from families(_STATE, rows)
         yield from families(_HEALTH, rows_of_health)
         yield from families(_COUNTS, counts)
@@ -64,11 +67,13 @@ def _health(known: Known) -> tuple[Value, ...]:
     return _ONE_OF_HEALTH[known.told.health]
 
 
-def _counts(known: Known) -> tuple[Value, ...]:
+def _counts(known: Known, deployed: float | None) -> tuple[Value, ...]:
     told = known.told
     return (
         b"%d" % known.restarts,
         b"%d" % known.oom_kills,
         b"%d" % told.exit_code if told.exit_code is not None else None,
         b"%.3f" % told.finished if told.finished else None,
+        b"%.3f" % told.started if told.started and told.state not in ALIVE else None,
+        b"%.3f" % deployed if deployed else None,
     )

@@ -234,21 +234,30 @@ function edges() {
 async function measured(data, signal) {
   if (state.view !== "metrics") return histogram.happened([]);
   if (!about) return metrics.say("Loading…");
-  if (!about.features.includes("metrics")) return metrics.say("Metrics are shown by towline up; here they are in Prometheus.");
+  if (!about.features.includes("metrics")) return metrics.say("This page reads a store. Start it with --prometheus http://HOST:9090, which scrapes towline export, to see metrics here.");
   const by = state.container.length ? "container" : state.service.length ? "service" : "node";
   const given = new URLSearchParams({ by, since: new Date(data.since).toISOString(), until: new Date(data.until).toISOString() });
-  for (const name of ["service", "container"]) for (const value of state[name]) given.append(name, value);
-  const answer = await ask("/api/metrics", given, signal);
+  const nodes = about.features.includes("nodes");
+  for (const name of ["service", "container", ...(nodes ? ["node"] : [])]) for (const value of state[name]) given.append(name, value);
+  let answer;
+  try { answer = await ask("/api/metrics", given, signal); } catch (error) { return signal.aborted ? null : unmeasured(error, signal); }
   if (signal.aborted) return;
   histogram.happened(answer.happened);
-  metrics.show(answer, data.since, data.until, by === "node" ? "The whole node" : visible(by === "container" ? state.container.map(called).join(", ") : state.service.join(", ")));
+  metrics.show(answer, data.since, data.until, by === "node" ? !nodes ? "The whole node" : visible(state.node.join(", ")) || "All nodes" : visible(by === "container" ? state.container.map(called).join(", ") : state.service.join(", ")));
+}
+
+// The lines stay; their metrics come when they can.
+function unmeasured(error, signal) {
+  histogram.happened([]);
+  metrics.say(error.message);
+  if (error.status !== 400 && !isLive(state)) setTimeout(() => { if (!signal.aborted && state.view === "metrics") counted(signal); }, 5000);
 }
 
 async function overview() {
   const { wanted } = sidebar;
   try {
     const [known, groups] = await Promise.all([ask("/api/containers", new URLSearchParams({ limit: MOST_CONTAINERS, name: wanted })),
-      about?.features.includes("metrics") ? ask("/api/metrics", "since=10m&series=cpu&series=memory") : { groups: [] }]);
+      about?.features.includes("metrics") ? ask("/api/metrics", "since=10m&series=cpu&series=memory&happened=no").catch(() => ({ groups: [] })) : { groups: [] }]);
     if (wanted !== sidebar.wanted) return;
     sidebar.learn(known.containers, known.total, groups.groups, wanted);
     pickers();

@@ -35,7 +35,7 @@ export class Metrics {
     const measured = groups.length && this.times.length;
     this.charts = measured ? CHARTS.map(([title, series, say]) => this.chart(title, series, say, groups, happened)) : [];
     fill(this.top, h("h2", {}, of),
-      measured ? this.charts.map((chart) => chart.node) : h("p", { class: "quiet" }, "Nothing was measured in this stretch: metrics go back an hour, to the start of towline up."),
+      measured ? this.charts.map((chart) => chart.node) : h("p", { class: "quiet" }, answer.why ?? "Nothing was measured in this stretch: metrics go back an hour, to the start of towline up."),
       happened.length ? h("h3", {}, `${count(happened.length)} ${happened.length > 1 ? "changes" : "change"}`) : null);
     update(this.told, happened.slice(-MOST_TOLD).reverse().map((each) => happening(each, this.around)));
     this.mark(this.moment);
