@@ -8,11 +8,14 @@ locked wheels beside it: its Dockerfile is built as it is, without a network.
 
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("python3", "python3-venv", "openssl", "bash", "curl", "wget", "rabbitmq-server", "openjdk-17-jre-headless",
@@ -22,7 +25,8 @@ LEFT_OUT = ("systemd", "libjs-", "fonts-", "ca-certificates-java", "logrotate", 
 UNREAD = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/lintian/", "/usr/share/info/")
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nrabbitmq:x:999:999::/var/lib/rabbitmq:/bin/sh\nes:x:1000:0::/:/bin/sh\n"
 BASE = "towline-machine:local"
-TOWLINE_BASE = "towline-base:local"
+TOWLINE = "towline:0.1.0"
+STACK = ROOT / "compose" / "stack.yml"
 
 ELASTICSEARCH = """#!/bin/bash
 # As the official image's: settings are variables with a dot in their name, and the program runs in the foreground.
@@ -203,3 +207,16 @@ OFFICIAL = {
                          'CMD ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"]',
 }  # fmt: skip
 """How the official images start, as far as the stack file counts on it."""
+
+
+def prepare(engine: str) -> list[str]:
+    """All images of compose/stack.yml that can be made here, on this engine. Their names, BASE among them."""
+    subprocess.run([str(ROOT / "scripts/elasticsearch.sh"), "fetch"], check=True)
+    cache = Path(os.environ.get("TOWLINE_ES_CACHE", "/var/cache/towline"))
+    make_base(engine, cache / f"elasticsearch-{os.environ.get('TOWLINE_ES_VERSION', '8.19.7')}")
+    build(engine, "--build-arg", f"BASE={BASE}", "-f", "compose/Dockerfile", "-t", TOWLINE, ".")
+    asked = {service["image"] for service in yaml.safe_load(STACK.read_text())["services"].values()}
+    known = {name: OFFICIAL[name.partition(":")[0]] for name in asked if name.partition(":")[0] in OFFICIAL}
+    for name, recipe in known.items():
+        like_official(engine, name, recipe)
+    return [BASE, TOWLINE, *known]

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -24,8 +22,8 @@ import machine_images
 from lone_node import Node, wait_for
 
 ROOT = Path(__file__).parents[2]
-STACK = ROOT / "compose" / "stack.yml"
-IMAGE = "towline:0.1.0"
+STACK = machine_images.STACK
+IMAGE = machine_images.TOWLINE
 LINES = 2000
 SHOP = f"""
 version: "3.9"
@@ -52,7 +50,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[str],
     made = Node(Path(tmp_path_factory.mktemp("n")))
     try:
         made.start()
-        prepare_images(made)
+        machine_images.prepare(made.url)
         (made.folder / "secrets").mkdir()
         made.docker(
             "run",
@@ -72,21 +70,6 @@ def node(tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[str],
         yield made
     finally:
         made.stop()
-
-
-def prepare_images(node: Node) -> None:
-    script = [str(ROOT / "scripts/elasticsearch.sh")]
-    subprocess.run([*script, "fetch"], check=True)
-    cache = Path(os.environ.get("TOWLINE_ES_CACHE", "/var/cache/towline"))
-    version = os.environ.get("TOWLINE_ES_VERSION", "8.19.7")
-    machine_images.make_base(node.url, cache / f"elasticsearch-{version}")
-    machine_images.build(
-        node.url, "--build-arg", f"BASE={machine_images.BASE}", "-f", "compose/Dockerfile", "-t", IMAGE, "."
-    )
-    for service in yaml.safe_load(STACK.read_text())["services"].values():
-        name = service["image"].partition(":")[0]
-        if name in machine_images.OFFICIAL:
-            machine_images.like_official(node.url, service["image"], machine_images.OFFICIAL[name])
 
 
 def deploy(node: Node) -> None:

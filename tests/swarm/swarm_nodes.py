@@ -45,11 +45,13 @@ def _run(*command: str, check: bool = True, timeout: float = 120) -> subprocess.
 
 class Node:
     """One node. `url`: its engine's; `address`: its own, at which the others reach it; `name`: its host name, as
-    the Swarm tells it; `netns`: its network's name for `ip netns exec`."""
+    the Swarm tells it; `netns`: its network's name for `ip netns exec`; `seen`: where it sees its folder itself."""
 
-    def __init__(self, folder: Path, prefix: str, number: int, options: Sequence[str]) -> None:
+    def __init__(self, folder: Path, prefix: str, number: int, options: Sequence[str], alike: bool = False) -> None:
         self.name, self.netns = f"{prefix}-{number}", f"{prefix}-{number}"
         self.folder = folder / str(number)
+        self.seen = folder / "n" if alike else self.folder
+        self._machine: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self.folder}/s"
         self.address = f"{SUBNET}.{number}"
         self.id = ""
@@ -59,6 +61,7 @@ class Node:
         self.engine: subprocess.Popen[bytes] | None = None
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.folder.mkdir(parents=True)
+        self.seen.mkdir(exist_ok=True)
 
     # --- its network
 
@@ -83,10 +86,21 @@ class Node:
 
     def start(self) -> None:
         """Start its engine, also again after `stop`."""
-        command = ["unshare", "--uts", "sh", "-c", f'hostname {self.name}; exec "$@"', "sh",
-                   "dockerd", "--data-root", f"{self.folder}/root", "--exec-root", f"{self.folder}/exec", "--pidfile",
+        self._machine = self._machine or self._boot()
+        command = ["nsenter", f"--target={self._machine.pid}", "--uts", "--mount", "--",
+                   "dockerd", "--data-root", f"{self.seen}/root", "--exec-root", f"{self.folder}/exec", "--pidfile",
                    f"{self.folder}/pid", "-H", self.url, "--bridge=none", *self._options]  # fmt: skip
         self.engine = self._spawn(command, "engine")
+
+    def _boot(self) -> subprocess.Popen[bytes]:
+        """A process that holds the host name and the mounts as this node sees them. Mounts are shared with the engine's
+        containers, as on a machine that systemd has started."""
+        script = f"hostname {self.name}; mount --make-rshared /; mount --bind {self.folder} {self.seen}; echo; exec cat"
+        machine = subprocess.Popen(["unshare", "--uts", "--mount", "--propagation", "private", "sh", "-ec", script],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        assert machine.stdout is not None
+        assert machine.stdout.readline(), f"{self.name}: no namespaces of its own"
+        return machine
 
     def wait(self) -> None:
         """Until its engine answers."""
@@ -190,6 +204,9 @@ class Node:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.stop()
         self._end_orphans()
+        if self._machine is not None:
+            self._machine.communicate()
+            self._machine = None
         _run("ip", "netns", "del", self.netns, check=False)
         self._unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -218,12 +235,16 @@ class Node:
 
 
 class SwarmNodes:
-    """`nodes[0]` made the Swarm; `managers` of them manage it. `folder`: short, socket paths end at 107 bytes."""
+    """`nodes[0]` made the Swarm; `managers` of them manage it. `folder`: short, socket paths end at 107 bytes.
 
-    def __init__(self, folder: Path, number: int = 3, managers: int = 1, options: Sequence[str] = ()) -> None:
+    alike: each node sees its engine's folder under the same path, since a stack file names one path for all nodes."""
+
+    def __init__(
+        self, folder: Path, number: int = 3, managers: int = 1, options: Sequence[str] = (), alike: bool = False
+    ) -> None:
         self.folder = folder
         self.prefix = f"tws{uuid.uuid4().hex[:6]}"
-        self.nodes = [Node(folder, self.prefix, place, options) for place in range(1, number + 1)]
+        self.nodes = [Node(folder, self.prefix, place, options, alike) for place in range(1, number + 1)]
         self._managers = managers
 
     @property
@@ -275,9 +296,11 @@ class SwarmNodes:
 
 
 @contextlib.contextmanager
-def swarm_nodes(folder: Path, number: int = 3, managers: int = 1, options: Sequence[str] = ()) -> Iterator[SwarmNodes]:
+def swarm_nodes(
+    folder: Path, number: int = 3, managers: int = 1, options: Sequence[str] = (), alike: bool = False
+) -> Iterator[SwarmNodes]:
     """A Swarm while the context lasts. options: more of dockerd's, such as "--log-opt=max-size=10m"."""
-    made = SwarmNodes(folder, number, managers, options)
+    made = SwarmNodes(folder, number, managers, options, alike)
     try:
         made.start()
         yield made
