@@ -8,7 +8,7 @@ from benchmarks.client import count, post_all, stream_of
 from benchmarks.figure import Figure, ratio_at_least
 from benchmarks.ground import Ground
 from benchmarks.measuring import settle
-from benchmarks.replay import bodies, drained, first, recorded
+from benchmarks.replay import bodies, drained, first, recorded, taken
 
 GROUP = "end to end"
 CLIENT = "the simplest client posts the same bodies, the same containers shipped meanwhile"
@@ -44,7 +44,7 @@ def shipped_beside_client(ground: Ground, prepared: list[bytes]) -> float:
     queue, store = ground.unique("whole"), ground.stream()
     (name,) = ground.writers.make(ground.unique("e2e"))
     settle([ground.elastic_pid])
-    with ground.ship(queue, name) as ship:
+    with ground.ship(queue, name) as ship, taken(ground, queue):
         began = time.perf_counter()
         writing = threading.Thread(target=ground.writers.burst, args=([name], ground.sizes.stored))
         writing.start()
