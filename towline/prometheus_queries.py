@@ -102,8 +102,8 @@ def inventory(chosen: Chosen) -> str:
 def marks(chosen: Chosen, since: float, until: float, step: float, window: float) -> str:
     """Starts, ends, exit codes, OOM kills, deployments, failing health; told apart by the label `told`.
 
-    The values of started, began (of a run that has ended), finished and deployed are Unix times, so only what lies in the range is asked for; those of
-    oom count, and those of unhealthy are 1 or 0.
+    The values of started, began (of a run that has ended), finished and deployed are Unix times, so only what lies in
+    the range is asked for; those of oom count, and those of unhealthy are 1 or 0.
     """
     latest = f"last_over_time({{}}[{window:g}s])"
 

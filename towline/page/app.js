@@ -253,14 +253,17 @@ function unmeasured(error, signal) {
   if (error.status !== 400 && !isLive(state)) setTimeout(() => { if (!signal.aborted && state.view === "metrics") counted(signal); }, 5000);
 }
 
+// The list does not wait for what its containers use.
 async function overview() {
   const { wanted } = sidebar;
+  const using = about?.features.includes("metrics") ? ask("/api/metrics", "since=10m&series=cpu&series=memory&happened=no").catch(() => null) : null;
   try {
-    const [known, groups] = await Promise.all([ask("/api/containers", new URLSearchParams({ limit: MOST_CONTAINERS, name: wanted })),
-      about?.features.includes("metrics") ? ask("/api/metrics", "since=10m&series=cpu&series=memory&happened=no").catch(() => ({ groups: [] })) : { groups: [] }]);
+    const { containers, total } = await ask("/api/containers", new URLSearchParams({ limit: MOST_CONTAINERS, name: wanted }));
     if (wanted !== sidebar.wanted) return;
-    sidebar.learn(known.containers, known.total, groups.groups, wanted);
+    sidebar.learn(containers, total, [...sidebar.live.values()], wanted);
     pickers();
+    const groups = (await using)?.groups ?? [];
+    if (wanted === sidebar.wanted) sidebar.learn(containers, total, groups, wanted);
   } catch (error) {
     if (!list.lines.length) trouble(error.message);
   }

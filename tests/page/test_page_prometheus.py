@@ -1,0 +1,130 @@
+"""`towline page --prometheus`: charts, marks and states from a real Prometheus that scrapes a real `towline export`."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests/ has no __init__.py
+
+import docker
+from page_screen import Screen
+from prometheus_world import BUSY, HUNGRY, World, until
+
+
+@pytest.fixture(scope="module")
+def world(
+    engine_url: str, test_image: str, missing_part: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    if shutil.which("prometheus") is None:
+        missing_part("no prometheus; scripts/bootstrap.sh servers")
+    client = docker.DockerClient(base_url=engine_url)
+    folder = tmp_path_factory.mktemp("prom")
+    prefix = f"prom{abs(hash(folder)) % 10**8}"
+    second = f"{prefix}:2"
+    client.images.get(test_image).tag(prefix, "2")
+    made = World(folder, client, engine_url, test_image, prefix)
+    try:
+        until(lambda: made.api(made.page, "by=node")["groups"], made.page.said)
+        made.run("web", "sh", "-c", BUSY)
+        made.run("api", "sleep", "300").remove(force=True)
+        made.run("api", "sleep", "300", image=second)
+        made.run("set", "sleep", "300", labels={"com.docker.compose.config-hash": "1"}).remove(force=True)
+        made.run("set", "sleep", "300", labels={"com.docker.compose.config-hash": "2"})
+        made.run("hungry", "sh", "-c", HUNGRY, mem_limit="8m")
+        made.run("fails", "sh", "-c", "sleep 0.1; exit 3")
+        yield made
+    finally:
+        made.close()
+        for row in client.api.containers(all=True, filters={"name": prefix}):
+            client.api.remove_container(row["Id"], force=True)
+        client.images.remove(second)
+        client.close()
+
+
+@pytest.fixture
+def screen(browser: Any, world: World) -> Iterator[Screen]:
+    yield Screen(browser, world.page.url)
+    browser.get("about:blank")
+    browser.get_log("browser")
+
+
+@pytest.mark.engine
+def test_what_happened_is_told_as_towline_up_tells_it(world: World) -> None:
+    wanted = {
+        ("web", "started", world.image), ("api", "deployed", f"{world.prefix}:2"), ("set", "deployed", world.image),
+        ("hungry", "started", world.image), ("hungry", "oom", ""), ("hungry", "stopped", "137"),
+        ("fails", "started", world.image), ("fails", "stopped", "3"),
+    }  # fmt: skip
+    until(lambda: wanted <= set(world.happened(world.up, "")), lambda: str(world.happened(world.up, "")))
+
+    def same() -> bool:
+        return all(sorted(world.happened(world.page, query)) == sorted(world.happened(world.up, query))
+                   for query in ("", f"by=service&service={world.prefix}-api"))  # fmt: skip
+
+    until(same, lambda: f"{world.happened(world.page, '')} {world.happened(world.up, '')}")
+    times = {each["id"] + each["what"]: each["time"] for each in world.api(world.up, "")["happened"]}
+    for each in world.api(world.page, "")["happened"]:
+        if each["container"].startswith(world.prefix):
+            assert each["time"] == pytest.approx(
+                times[each["id"] + each["what"]], abs=0.5 if each["what"] != "oom" else 3
+            )
+
+
+@pytest.mark.engine
+def test_charts_marks_and_the_list_are_drawn_from_prometheus(world: World, screen: Screen) -> None:
+    web = f"{world.prefix}-web"
+    screen.open(f"?view=metrics&service={web}")
+    screen.until(lambda: "cores" in screen.texts("#metrics figcaption .told")[0], 60)
+    assert screen.texts("#metrics h2") == [web]
+    screen.until(lambda: len(screen.driver.find_elements("css selector", ".frame .mk.k-started")) == 5)
+    used, memory, _, disk = screen.texts("#metrics figcaption .told")
+    assert float(used.split()[0]) > 0
+    assert "MB" in memory or "KB" in memory
+    assert "written" in disk
+    drawn = screen.js("return [...document.querySelectorAll('#metrics path')].map((each) => each.getAttribute('d'))")
+    assert [bool(each) for each in drawn] == [True, True, False, False, True, True]  # it has no network
+    screen.until(lambda: "running" in screen.find(f".service[data-service='{web}'] small").text)
+    screen.until(
+        lambda: "cores" in (screen.find(f".service[data-service='{web}'] .cpu").get_attribute("aria-label") or "")
+    )
+    assert "at work" in screen.texts()
+    screen.open(f"?view=metrics&service={world.prefix}-api")
+    screen.until(lambda: any(f"deployed: {world.prefix}:2" in text for text in screen.texts(".changes button")))
+    screen.until(lambda: "exited" in screen.find(f".service[data-service='{world.prefix}-fails'] small").text)
+
+
+@pytest.mark.engine
+def test_the_chosen_nodes_are_summed(world: World, screen: Screen) -> None:
+    screen.open("?view=metrics")
+    screen.until(lambda: screen.texts("#metrics h2") == ["All nodes"])
+    assert any("out of memory" in text for text in screen.texts(".changes button"))
+    name = world.engine.info()["Name"]
+    screen.open(f"?view=metrics&node={name}")
+    screen.until(lambda: screen.texts("#metrics h2") == [name] and "cores" in screen.texts("#metrics .told")[0])
+    screen.open("?view=metrics&node=elsewhere")
+    screen.until(lambda: "Prometheus has no numbers of these" in screen.find("#metrics").text)
+
+
+@pytest.mark.engine
+def test_names_that_look_like_a_query_choose_nothing(world: World) -> None:
+    for name in ("%22%7D%20or%20%7Bid%3D~%22.%2B", "a%5C%22%0A%00%7B%7D", ".*", "%F0%9F%98%80%7C.*&service=.%2B"):
+        assert world.api(world.page, f"service={name}")["groups"] == []
+
+
+@pytest.mark.engine
+def test_a_prometheus_that_goes_is_told_of_beside_the_lines_and_comes_back(world: World, screen: Screen) -> None:
+    screen.open(f"?view=metrics&service={world.prefix}-web")
+    screen.until(lambda: screen.texts("#metrics figure"))
+    world.prometheus.stop()
+    screen.until(lambda: "can't be reached: Connection refused; is it running?" in screen.find("#metrics").text)
+    screen.open(f"?view=metrics&service={world.prefix}-web")
+    screen.until(lambda: "can't be reached" in screen.find("#metrics").text)
+    assert "at work" in screen.texts()
+    assert not screen.find("#trouble").is_displayed()
+    screen.until(lambda: screen.find(f".service[data-service='{world.prefix}-web']"))
+    world.start_prometheus()
+    screen.until(lambda: screen.texts("#metrics figure"), 60)
