@@ -203,7 +203,7 @@ class Load:
         name = next(each.partition("=")[2] for each in environment if each.startswith("NAME="))
         said = node.docker("logs", container)
         for stream, text in (("stdout", said.stdout), ("stderr", said.stderr)):
-            yield Written(self.run, name, stream, text.count("\n"), container)
+            yield Written(self.run, name, stream, len(text.splitlines()), container)
 
     def judged(self, seconds: float = 300) -> dict[str, int]:
         """End it, wait until the store has as many lines as the engines, and have every one judged. Lines by node."""
