@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from towline import config, logs
-from towline.config import DATA, LISTEN, LOG_LEVEL, PROMETHEUS, STORE, TOKEN, masked, options
+from towline.config import DATA, LISTEN, LOG_LEVEL, METRICS, PROMETHEUS, STORE, TOKEN, masked, options
 from towline.places import chosen_store
 
 log = logging.getLogger(__name__)
@@ -17,11 +17,8 @@ MOST_TAILS = 64
 
 
 @click.command(short_help="Serve the page over a store.")
-@click.option("--metrics", "urls", metavar="URL", multiple=True, envvar="TOWLINE_METRICS", show_envvar=True,
-              help="Where a `ship` or `index` shows its metrics: http://node1:8514/metrics. Repeatable; all of them "
-              "together are the pipeline that the page draws.")  # fmt: skip
-@options(STORE, DATA, LISTEN, PROMETHEUS, LOG_LEVEL)
-def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tuple[str, ...], **values: Any) -> None:
+@options(STORE, DATA, LISTEN, METRICS, PROMETHEUS, LOG_LEVEL)
+def page(store: str | None, data: Path | None, listen: tuple[str, int], **values: Any) -> None:
     """Serve the page, and /api, over a store that `towline index` fills. It only reads.
 
     \b
@@ -44,7 +41,7 @@ def page(store: str | None, data: Path | None, listen: tuple[str, int], urls: tu
     from towline.service import Group, signals
     from towline.stores import open_store
 
-    token = config.secret(TOKEN)
+    token, urls = config.secret(TOKEN), values["metrics"]
     check_token(listen, token)
     ledger = api_pipeline.elsewhere(urls) if urls else {}
     measured = _measured(values["prometheus"])

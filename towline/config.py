@@ -158,6 +158,9 @@ STORE_CERTIFICATE = Setting("store-certificate", click.Path(path_type=Path), Non
                             "the store.", quiet=True)  # fmt: skip
 STORE_KEY = Setting("store-key", click.Path(path_type=Path), None, "PEM file of that certificate's private key.",
                     quiet=True)  # fmt: skip
+METRICS = Setting("metrics", str, (), "Where a `ship` or `index` shows its metrics, for `towline page`: "
+                  "http://node1:8514/metrics. Repeatable; all of them together are the pipeline that the page draws.",
+                  multiple=True)  # fmt: skip
 PROMETHEUS = Setting("prometheus", str, None, "Where `towline page` finds the metrics of `towline export`: "
                      "http://USER@HOST:9090, with a path if it has one.", filed=True)  # fmt: skip
 PROMETHEUS_PASSWORD = Setting("prometheus-password", str, None, "Password of the user in Prometheus' URL.", secret=True)
@@ -186,8 +189,8 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
             KEEP_AGE, KEEP_SIZE, QUEUE, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
-            STORE_KEY, TOKEN, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, PROCFS, SYSFS, ROOTFS,
-            TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
+            STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, PROCFS, SYSFS,
+            ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from exporters.containers.described import Described
 from exporters.containers.inventory import Inventory
 from exporters.containers.naming import Naming
+from exporters.containers.state import State
 
 HASH = "com.docker.compose.config-hash"
 WEB = {"com.docker.compose.service": "web"}
@@ -86,6 +87,19 @@ def test_another_image_is_a_deployment_once_for_all_replicas_and_back_again_is_a
         engine.event(name, "destroy")
     engine.run("e", "web:1")
     assert engine.deployed == ["c", "e"]
+
+
+def test_a_scrape_tells_when_a_deployment_began_and_a_run_that_has_ended() -> None:
+    engine = Engine()
+    engine.run("old")
+    engine.run("new", "web:2")
+    engine.event("old", "die", exitCode="0")
+    assert engine.inventory.deployed() == {identity("new"): 1004.0}
+    found = {family.name: family.body.decode() for family in State(engine.inventory).collect()}
+    names = ("deployed", "ended_start", "finished")
+    ends = [found[f"container_{name}_time_seconds"].rpartition("} ") for name in names]
+    assert [value for _, _, value in ends] == ["1004.000\n", "1002.000\n", "1005.000\n"]
+    assert [text.count("\n") for text, _, _ in ends] == [0, 0, 0]  # nobody else has one
 
 
 def test_a_larger_scale_and_a_replacement_of_the_same_are_no_deployments() -> None:
