@@ -78,17 +78,18 @@ def _apart(found: Iterable[Mark]) -> list[Mark]:
     return kept
 
 
-def _kills(rows: Iterable[Row], ends: Sequence[Mark], times: Sequence[float]) -> list[Mark]:
+def _kills(rows: Sequence[Row], ends: Sequence[Mark], times: Sequence[float]) -> list[Mark]:
     """A count that grew, or is there where it was not before: none is told while it is 0."""
-    found = []
-    for row in rows:
-        last = row.points.get(times[0], 0.0)
-        for earlier, moment in pairwise(times):
-            now = row.points.get(moment, last)
-            if now > last:
-                fitting = [each.time for each in ends if 2 * earlier - moment < each.time <= moment]
-                found.append(_mark(row, max(fitting) - 0.001 if fitting else moment, "oom"))
-            last = now
+    counts: dict[float, float] = {}
+    for moment, value in (pair for row in rows for pair in row.points.items()):
+        counts[moment] = max(value, counts.get(moment, 0.0))
+    found, last = [], counts.get(times[0], 0.0)
+    for earlier, moment in pairwise(times):
+        now = counts.get(moment, last)
+        if now > last:
+            fitting = [each.time for each in ends if 2 * earlier - moment < each.time <= moment]
+            found.append(_mark(rows[0], max(fitting) - 0.001 if fitting else moment, "oom"))
+        last = now
     return found
 
 

@@ -17,6 +17,8 @@ import orjson
 ROOT = Path(__file__).parents[2]
 TOWLINE = [sys.executable, "-c", "from towline.cli import main; main()"]
 BUSY = "while true; do echo at work; dd if=/dev/zero of=/f bs=64k count=8 conv=fsync 2>/dev/null; sleep 0.5; done"
+NODES = ("one", "two")
+"""Two exporters on one engine: what a container uses must not be told twice."""
 HUNGRY = "x=x; while true; do x=$x$x; done"
 
 
@@ -58,18 +60,20 @@ class Run:
 
 
 class World:
-    """`up` has lines in its store, and metrics to compare with; `page` serves that store, and Prometheus."""
+    """Two nodes, as far as Prometheus can tell. `up` has lines in its store, and metrics to compare with; `page` serves
+    that store, and Prometheus."""
 
     def __init__(self, folder: Path, engine: Any, engine_url: str, image: str, prefix: str) -> None:
         self.folder, self.engine, self.image, self.prefix = folder, engine, image, prefix
         at = ("--listen", "127.0.0.1:0")
         self.up = Run(folder / "up.log", *TOWLINE, "up", "--data", str(folder / "up"), *at, "--include", f"{prefix}*",
                       "--engine", engine_url)  # fmt: skip
-        self.export = Run(folder / "export.log", *TOWLINE, "export", *at, "--engine", engine_url)
+        about = ("export", *at, "--engine", engine_url, "--node")
+        self.exports = [Run(folder / f"{node}.log", *TOWLINE, *about, node) for node in NODES]
         self.port = free_port()
-        target = self.export.url.removeprefix("http://")
+        targets = [each.url.removeprefix("http://") for each in self.exports]
         config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [
-            {"job_name": "towline", "honor_labels": True, "static_configs": [{"targets": [target]}]}]}  # fmt: skip
+            {"job_name": "towline", "honor_labels": True, "static_configs": [{"targets": targets}]}]}  # fmt: skip
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
         self.start_prometheus()
         assert self.up.url
@@ -98,5 +102,8 @@ class World:
         return [(each["container"].removeprefix(f"{self.prefix}-"), each["what"], each["about"]) for each in told]
 
     def close(self) -> None:
-        for each in (self.page, self.prometheus, self.export, self.up):
+        running = (self.page, self.prometheus, *self.exports, self.up)
+        for each in running:
+            each.process.terminate()
+        for each in running:
             each.stop()

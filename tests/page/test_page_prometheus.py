@@ -4,6 +4,8 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests/ has no __init__.py
 import docker
 from page_screen import Screen
 from prometheus_world import BUSY, HUNGRY, World, until
+
+HASH = "com.docker.compose.config-hash"
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +34,9 @@ def world(
     made = World(folder, client, engine_url, test_image, prefix)
     try:
         until(lambda: made.api(made.page, "by=node")["groups"], made.page.said)
-        made.run("web", "sh", "-c", BUSY)
-        made.run("api", "sleep", "300").remove(force=True)
-        made.run("api", "sleep", "300", image=second)
-        made.run("set", "sleep", "300", labels={"com.docker.compose.config-hash": "1"}).remove(force=True)
-        made.run("set", "sleep", "300", labels={"com.docker.compose.config-hash": "2"})
-        made.run("hungry", "sh", "-c", HUNGRY, mem_limit="8m")
-        made.run("fails", "sh", "-c", "sleep 0.1; exit 3")
+        with ThreadPoolExecutor(5) as pool:
+            for done in [pool.submit(*each) for each in work(made, second)]:
+                done.result()
         yield made
     finally:
         made.close()
@@ -44,6 +44,20 @@ def world(
             client.api.remove_container(row["Id"], force=True)
         client.images.remove(second)
         client.close()
+
+
+def work(made: World, second: str) -> list[tuple[Any, ...]]:
+    """What happens to containers: two are deployed again, one needs more memory than it may, one fails."""
+
+    def again(name: str, **changed: Any) -> None:
+        made.run(name, "sleep", "300", labels={HASH: "1"}).remove(force=True)
+        made.run(name, "sleep", "300", **{"labels": {HASH: "1"}, **changed})
+
+    return [
+        (made.run, "web", "sh", "-c", BUSY), (partial(again, image=second), "api"),
+        (partial(again, labels={HASH: "2"}), "set"), (partial(made.run, mem_limit="8m"), "hungry", "sh", "-c", HUNGRY),
+        (made.run, "fails", "sh", "-c", "sleep 0.1; exit 3"),
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -103,11 +117,21 @@ def test_the_chosen_nodes_are_summed(world: World, screen: Screen) -> None:
     screen.open("?view=metrics")
     screen.until(lambda: screen.texts("#metrics h2") == ["All nodes"])
     assert any("out of memory" in text for text in screen.texts(".changes button"))
-    name = world.engine.info()["Name"]
-    screen.open(f"?view=metrics&node={name}")
-    screen.until(lambda: screen.texts("#metrics h2") == [name] and "cores" in screen.texts("#metrics .told")[0])
+    screen.open("?view=metrics&node=two")
+    screen.until(lambda: screen.texts("#metrics h2") == ["two"] and "cores" in screen.texts("#metrics .told")[0])
     screen.open("?view=metrics&node=elsewhere")
     screen.until(lambda: "Prometheus has no numbers of these" in screen.find("#metrics").text)
+
+
+@pytest.mark.engine
+def test_a_container_is_counted_once_and_each_node_as_it_is(world: World) -> None:
+    def memory(query: str) -> float:
+        (group,) = world.api(world.page, f"series=memory&{query}")["groups"]
+        return max(value for value in group["series"]["memory"] if value is not None)
+
+    still = f"service={world.prefix}-set&until=now"
+    assert memory(f"by=service&{still}") == pytest.approx(memory(f"by=service&{still}&node=two"), rel=0.1)
+    assert memory("by=node") == pytest.approx(2 * memory("by=node&node=two"), rel=0.1)
 
 
 @pytest.mark.engine

@@ -61,6 +61,12 @@ def test_a_kill_that_ended_the_container_comes_right_before_its_end() -> None:
     assert found == [("a stopped", 1008.0, "0"), ("a oom", 1027.999, ""), ("a stopped", 1028.0, "137")]
 
 
+def test_what_two_exporters_tell_of_a_container_happened_once() -> None:
+    kinds = {"started": {1: 1010.0}, "oom": {2: 1}, "finished": {2: 1030.0}, "deployed": {1: 1010.0}}
+    rows = [row(kind, points, instance=instance) for kind, points in kinds.items() for instance in ("one", "two")]
+    assert [text for text, _, _ in told(*rows)] == ["a deployed", "a oom", "a stopped"]
+
+
 def test_health_is_told_when_it_changes() -> None:
     assert told(row("unhealthy", {0: 0, 1: 0, 2: 1, 3: 1, 5: 0})) == [
         ("a unhealthy", 1030.0, ""), ("a healthy", 1075.0, "")]  # fmt: skip
