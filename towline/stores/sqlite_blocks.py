@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -21,6 +22,9 @@ MAX_LINES = 1024
 MAX_BYTES = 256 << 10
 FIRST_YEAR, LAST_YEAR = 1970, 2254
 """Lines outside of these years are rejected: a block's key holds microseconds since 1970 in 53 bits."""
+
+_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(1, window_log=18, hash_log=13, write_content_size=1)
+"""A table that stays in the core's cache, as towline.batch has it; the window holds a whole block."""
 
 _ACTION = b'{"create":{"_id":"'
 _PAIR = b'"}}\n{"@timestamp":"'
@@ -51,18 +55,20 @@ class Block:
     texts: Sequence[bytes] = field(repr=False)
     """Messages as the inside of a JSON string."""
 
-    @property
+    @cached_property
     def first(self) -> int:
         return nanoseconds(min(self.stamps).decode())
 
-    @property
+    @cached_property
     def last(self) -> int:
         return nanoseconds(max(self.stamps).decode())
 
     def sequences(self) -> tuple[int, int]:
         """`event.sequence` of the first and the last line, in growing order."""
-        lines = self.docs[:-1].split(b"\n")
-        ends = sorted((sequence_of(lines[1]), sequence_of(lines[-1])))
+        begin = self.docs.index(b"\n") + 1
+        head = self.docs[begin : self.docs.index(b"\n", begin)]
+        tail = self.docs[self.docs.rindex(b"\n", 0, -1) + 1 : -1]
+        ends = sorted((sequence_of(head), sequence_of(tail)))
         return ends[0], ends[1]
 
     def words(self) -> str:
@@ -233,9 +239,9 @@ def sequence_of(line: bytes) -> int:
     return int(found[1]) if found else -1
 
 
-def pack(docs: bytes) -> bytes:
-    """A block's payload."""
-    return zstandard.ZstdCompressor(level=1).compress(docs)
+def packer() -> zstandard.ZstdCompressor:
+    """Makes a block's payload of its docs, one after another: a small block's cost is mostly the compressor's own."""
+    return zstandard.ZstdCompressor(compression_params=_COMPRESSION)
 
 
 def unpack(payload: bytes) -> list[bytes]:
