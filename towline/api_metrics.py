@@ -1,8 +1,8 @@
 """`/api/metrics` of `towline page`: what exporters.history answers from memory, answered from Prometheus.
 
 The same JSON, over any stretch of time that Prometheus keeps and for any number of nodes: `node=` (repeatable) chooses
-among them, and by=node is the sum of those. `interval` is the step that fits the stretch. `why` says what to do where
-nothing was measured.
+among them, and by=node is the sum of those. `interval` is the step that fits the stretch. `more` is there where only
+MOST containers are told of, those that run first; `why` says what to do where nothing was measured.
 """
 
 import time
@@ -103,6 +103,8 @@ class PrometheusMetrics:
         found = self._groups(chosen, series, stretch)
         happened = self._happened(chosen, stretch) if given.get("happened") != "no" else []
         content = {"interval": step, "times": stretch.times, "groups": found, "happened": happened[-MOST:]}
+        if len(found) >= MOST:
+            content["more"] = True
         if not (found and stretch.times):
             content["why"] = NOTHING if scrape else NOBODY.format(shown=self.prometheus.shown)
         return content

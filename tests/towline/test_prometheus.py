@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from click.testing import CliRunner
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from towline import prometheus
 from towline.api_metrics import PrometheusMetrics
+from towline.cli import cli
 from towline.config import PROMETHEUS_BEARER, PROMETHEUS_CA, PROMETHEUS_PASSWORD
 from towline.errors import StoreUnavailable, UsageError
 from towline.prometheus import Prometheus, parse
@@ -112,6 +114,12 @@ def test_what_it_refuses_is_told_without_the_secret(
 def test_what_is_no_address_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(UsageError, match="write for example http://prometheus:9090"):
         parse(url, {})
+
+
+def test_towline_page_does_not_start_with_such_an_address() -> None:
+    done = CliRunner().invoke(cli, ["page", "--store", "sqlite:///nowhere", "--prometheus", "ftp://u:hush@h"])
+    assert done.exit_code == 2
+    assert "--prometheus 'ftp://u:***@h' is no address of a Prometheus" in done.output + str(done.exception)
 
 
 @pytest.mark.parametrize(

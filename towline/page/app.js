@@ -234,7 +234,7 @@ function edges() {
 async function measured(data, signal) {
   if (state.view !== "metrics") return histogram.happened([]);
   if (!about) return metrics.say("Loading…");
-  if (!about.features.includes("metrics")) return metrics.say("This page reads a store. Start it with --prometheus http://HOST:9090, which scrapes towline export, to see metrics here.");
+  if (!about.features.includes("metrics")) return metrics.say("This page reads a store. Start it with --prometheus http://HOST:9090 to see here what Prometheus has from towline export.");
   const by = state.container.length ? "container" : state.service.length ? "service" : "node";
   const given = new URLSearchParams({ by, since: new Date(data.since).toISOString(), until: new Date(data.until).toISOString() });
   const nodes = about.features.includes("nodes");
@@ -260,10 +260,10 @@ async function overview() {
   try {
     const { containers, total } = await ask("/api/containers", new URLSearchParams({ limit: MOST_CONTAINERS, name: wanted }));
     if (wanted !== sidebar.wanted) return;
-    sidebar.learn(containers, total, [...sidebar.live.values()], wanted);
+    sidebar.learn(containers, total, [...sidebar.live.values()], wanted, sidebar.many);
     pickers();
-    const groups = (await using)?.groups ?? [];
-    if (wanted === sidebar.wanted) sidebar.learn(containers, total, groups, wanted);
+    const { groups, more: many } = (await using) ?? { groups: [] };
+    if (wanted === sidebar.wanted) sidebar.learn(containers, total, groups, wanted, many);
   } catch (error) {
     if (!list.lines.length) trouble(error.message);
   }

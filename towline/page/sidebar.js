@@ -21,8 +21,10 @@ export class Sidebar {
 
   chosen(services, containers) { Object.assign(this, { services: new Set(services), containers: new Set(containers) }); this.draw(); }
 
-  learn(known, total, groups, wanted) {
+  // many: these groups are not all there are.
+  learn(known, total, groups, wanted, many = false) {
     this.learned = wanted;
+    this.many = many;
     this.known = known;
     this.total = total;
     this.live = new Map(groups.map((group) => [group.key, group]));
@@ -66,13 +68,16 @@ export class Sidebar {
     if (focused && document.activeElement?.dataset?.key !== focused) [...this.place.querySelectorAll("button")].find((node) => node.dataset.key === focused)?.focus();
   }
 
+  // What is not told of has gone, where all are told of.
+  get absent() { return this.live.size && !this.many ? "removed" : ""; }
+
   runs(service) { return service.containers.filter((row) => this.live.get(row.id)?.state === "running").length; }
 
   item(name, service) {
     const running = this.runs(service), live = service.containers.map((row) => this.live.get(row.id)).filter(Boolean);
     const bad = live.filter((group) => group.health === "unhealthy" && group.state === "running").length;
     const restarts = live.reduce((sum, group) => sum + (group.restarts || 0), 0);
-    const state = running ? "running" : live.find((group) => group.state)?.state || (this.live.size ? "removed" : "");
+    const state = running ? "running" : live.find((group) => group.state)?.state || this.absent;
     const health = bad ? service.containers.length > 1 ? `${bad} unhealthy` : "unhealthy" : live.find((group) => group.health && group.state === "running")?.health;
     const cpu = summed(live, "cpu"), memory = summed(live, "memory"), last = memory.findLast((value) => value !== null);
     const there = live.length || service.containers.length;  // those of earlier deployments are gone, not missing
@@ -91,7 +96,7 @@ export class Sidebar {
     const order = (row) => this.live.get(row.id)?.state === "running" ? 0 : 1;
     const sorted = [...containers].sort((a, b) => order(a) - order(b) || (a.last < b.last ? 1 : -1)).slice(0, MOST_INNER);
     return h("ul", { class: "inner", "aria-label": "Containers" }, sorted.map((row) => {
-      const live = this.live.get(row.id), state = live?.state || (this.live.size ? "removed" : ""), bad = live?.health === "unhealthy" && state === "running";
+      const live = this.live.get(row.id), state = live?.state || this.absent, bad = live?.health === "unhealthy" && state === "running";
       const said = [bad ? "unhealthy" : state === "running" ? "" : state, live?.restarts ? `↻ ${count(live.restarts)}` : ""].filter(Boolean).join(" ");
       return h("li", {}, h("button", { type: "button", class: "container", "data-key": row.id, "data-container": row.id, "aria-pressed": String(this.containers.has(row.id)), title: visible(row.node ? `${row.name} on ${row.node}` : row.name), onclick: () => this.chooseContainer(row.id) },
         h("span", { class: `dot s-${bad ? "bad" : state || "unknown"}`, "aria-hidden": "true" }), h("span", { class: "name" }, visible(row.name)), h("small", {}, said)));
