@@ -447,3 +447,21 @@ def test_many_lines_of_one_instant_keep_their_order(store: SqliteStore) -> None:
     store.write([Batch([Section(section.origin, same, 5000, section.first, section.first)])])
     assert numbers(store) == list(range(5000))
     assert numbers(store, where=parse("line")) == list(range(5000))
+
+
+def test_a_write_of_many_containers_is_one_segment_of_the_word_index(folder: Path, store: SqliteStore) -> None:
+    store.write([lines(number, 1, name=f"web{number}") for number in range(50)])
+    index = sqlite3.connect(folder / "000001.db")
+    assert index.execute("SELECT count(DISTINCT segid) FROM words_idx").fetchone() == (1,)
+    index.close()
+    assert numbers(store, where=parse("line")) == list(range(50))
+    assert numbers(store, where=parse("line 17"), service=("web17",)) == [17]
+
+
+def test_a_write_that_takes_several_statements_is_found_whole(store: SqliteStore) -> None:
+    large = "word {} " + 300_000 * "x"
+    store.write([lines(0, 5000, name="one"), lines(0, 5000, name="two", text="word {}"),
+                 lines(5000, 20, name="three", text=large)])  # fmt: skip
+    assert numbers(store, service=("one",), where=parse("line")) == list(range(5000))
+    assert numbers(store, service=("two",), where=parse("word 4321")) == [4321]
+    assert numbers(store, where=parse("word -line"), service=("three",)) == list(range(5000, 5020))

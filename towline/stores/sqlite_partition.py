@@ -29,8 +29,8 @@ CREATE TABLE dead_letters(id INTEGER PRIMARY KEY, identity TEXT NOT NULL, reason
 CREATE VIRTUAL TABLE words USING fts5(message, source, content='', columnsize=0, detail=full,
     tokenize="unicode61 remove_diacritics 0");
 INSERT INTO words(words, rank) VALUES('hashsize', 16777216);
-INSERT INTO words(words, rank) VALUES('automerge', 16);
-INSERT INTO words(words, rank) VALUES('crisismerge', 64);
+INSERT INTO words(words, rank) VALUES('automerge', 32);
+INSERT INTO words(words, rank) VALUES('crisismerge', 128);
 """
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,10 @@ _LETTER = """INSERT INTO dead_letters(identity, reason, original, rejected, orig
     ON CONFLICT(identity, original) DO UPDATE SET reason = excluded.reason, rejected = excluded.rejected
     WHERE reason != excluded.reason"""
 
-MOST_BLOCKS = 256
-"""In one statement for the words. Each statement that may write several rows makes FTS5 write out what it has, as a
-segment of its own, to be merged with others later: with a statement for each block a quarter of all CPU was merging."""
+MOST_LINES, MOST_BYTES = 4096, 4 << 20
+"""In one statement for the words. Each statement that may write several rows makes FTS5 write out what it has, as
+a segment of its own, to be merged with others later: with a statement for each block a quarter of all CPU was merging.
+Many more lines would only be sorted outside of the core's cache."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,20 @@ def stored_ids(connection: sqlite3.Connection, container: str, first: int, last:
         except zstandard.ZstdError as error:
             log.warning("a block of container %s is damaged and left out: %s", container, error)
     return found
+
+
+def _portions(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """The blocks in their order, as many at a time as MOST_LINES and MOST_BYTES allow."""
+    some: list[Block] = []
+    lines = size = 0
+    for block in blocks:
+        lines, size = lines + len(block.ids), size + len(block.docs)
+        if some and (lines > MOST_LINES or size > MOST_BYTES):
+            yield some
+            some, lines, size = [], len(block.ids), len(block.docs)
+        some.append(block)
+    if some:
+        yield some
 
 
 class PartitionWriter:
@@ -90,8 +105,8 @@ class PartitionWriter:
         keys = {id(block): self._free(block.last, used) for block in sorted(blocks, key=lambda block: block.last)}
         # The word index wants growing rowids within a transaction; what is bumped off its slot may overtake others.
         ordered = sorted(blocks, key=lambda block: keys[id(block)])
-        for at in range(0, len(ordered), MOST_BLOCKS):
-            self._index(ordered[at : at + MOST_BLOCKS], keys)
+        for some in _portions(ordered):
+            self._index(some, keys)
         for block in blocks:
             self._keep(block, keys[id(block)], self._source(block.origin))
 
