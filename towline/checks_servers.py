@@ -1,14 +1,17 @@
-"""What `towline check` finds out about the broker and the store that are configured: do they answer, and let us in."""
+"""What `towline check` finds out about the broker, store and Prometheus configured: do they answer, and let us in."""
 
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 
 import pika
 from pika import exceptions
 
 from towline.checks import Finding, Mark
-from towline.config import QUEUE, SETTINGS, STORE, masked, secret
+from towline.config import PROMETHEUS, QUEUE, SETTINGS, STORE, masked, secret
 from towline.errors import TowlineError, UsageError
+from towline.prometheus import Prometheus, parse
+from towline.prometheus_queries import interval
 from towline.query import Query
 from towline.queues import amqp_url
 from towline.queues.amqp_errors import explain
@@ -27,6 +30,8 @@ def findings(queue: str, store: str, environ: Mapping[str, str]) -> Iterator[Fin
         yield from broker(queue)
     if store and not store.startswith("sqlite:") and not unreadable:
         yield kept(store)
+    if (measured := secret(PROMETHEUS, environ)) and not unreadable:
+        yield scraped(measured, environ)
 
 
 def secrets(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -71,6 +76,22 @@ def kept(url: str) -> Finding:
     except TowlineError as error:
         return _bad(str(error))
     return Finding(Mark.GOOD, f"the store answers at {masked(STORE, url)}")
+
+
+def scraped(url: str, environ: Mapping[str, str]) -> Finding:
+    """Whether Prometheus answers, and has something of `towline export`."""
+    try:
+        client = Prometheus(parse(url, environ))
+        try:
+            exporters = len(client.instant(interval(), time.time()))
+        finally:
+            client.close()
+    except TowlineError as error:
+        return _bad(str(error))
+    if not exporters:
+        return Finding(Mark.HINT, f"Prometheus {client.shown} answers, and scrapes no `towline export`",
+                       "give it a job with the address of each, as compose/prometheus has it")  # fmt: skip
+    return Finding(Mark.GOOD, f"Prometheus answers at {client.shown}; exporters of Towline that it scrapes: {exporters}")
 
 
 def _bad(text: str) -> Finding:

@@ -18,8 +18,10 @@ from werkzeug.wrappers import Request
 
 from towline import prometheus
 from towline.api_metrics import PrometheusMetrics
+from towline.checks import Mark
+from towline.checks_servers import findings
 from towline.cli import cli
-from towline.config import PROMETHEUS_BEARER, PROMETHEUS_CA, PROMETHEUS_PASSWORD
+from towline.config import PROMETHEUS, PROMETHEUS_BEARER, PROMETHEUS_CA, PROMETHEUS_PASSWORD
 from towline.errors import StoreUnavailable, UsageError
 from towline.prometheus import Prometheus, parse
 
@@ -326,3 +328,19 @@ def test_a_prometheus_that_scrapes_no_exporter_of_ours_is_told_of(answers: tuple
     found = metrics(Request(EnvironBuilder(query_string="by=node&since=1h").get_environ())).get_json()
     assert found["groups"] == found["happened"] == []
     assert found["why"].startswith(f"Prometheus {url} scrapes no `towline export`: give it a job")
+
+
+# --- towline check
+
+
+def test_check_says_whether_prometheus_answers_and_scrapes_us(answers: tuple[type[Answers], str]) -> None:
+    kind, url = answers
+    kind.body = NONE
+    (finding,) = findings("", "", {PROMETHEUS.variable: url})
+    assert (finding.mark, finding.text) == (Mark.HINT, f"Prometheus {url} answers, and scrapes no `towline export`")
+    kind.body = NONE.replace(b"[]", b'[{"metric":{"instance":"a"},"value":[1,"15"]}]')
+    (finding,) = findings("", "", {PROMETHEUS.variable: url})
+    assert (finding.mark, finding.text) == (Mark.GOOD, f"Prometheus answers at {url}; exporters of Towline that it scrapes: 1")
+    kind.status = 401
+    (finding,) = findings("", "", {PROMETHEUS.variable: url})
+    assert (finding.mark, finding.text) == (Mark.BAD, f"Prometheus {url}: it refuses our credentials (401)")
