@@ -91,7 +91,7 @@ def scraped(url: str, environ: Mapping[str, str]) -> Finding:
     if not exporters:
         return Finding(Mark.HINT, f"Prometheus {client.shown} answers, and scrapes no `towline export`",
                        "give it a job with the address of each, as compose/prometheus has it")  # fmt: skip
-    return Finding(Mark.GOOD, f"Prometheus answers at {client.shown}; exporters of Towline that it scrapes: {exporters}")
+    return Finding(Mark.GOOD, f"Prometheus answers at {client.shown}; our exporters there: {exporters}")
 
 
 def _bad(text: str) -> Finding:

@@ -340,7 +340,7 @@ def test_check_says_whether_prometheus_answers_and_scrapes_us(answers: tuple[typ
     assert (finding.mark, finding.text) == (Mark.HINT, f"Prometheus {url} answers, and scrapes no `towline export`")
     kind.body = NONE.replace(b"[]", b'[{"metric":{"instance":"a"},"value":[1,"15"]}]')
     (finding,) = findings("", "", {PROMETHEUS.variable: url})
-    assert (finding.mark, finding.text) == (Mark.GOOD, f"Prometheus answers at {url}; exporters of Towline that it scrapes: 1")
+    assert (finding.mark, finding.text) == (Mark.GOOD, f"Prometheus answers at {url}; our exporters there: 1")
     kind.status = 401
     (finding,) = findings("", "", {PROMETHEUS.variable: url})
     assert (finding.mark, finding.text) == (Mark.BAD, f"Prometheus {url}: it refuses our credentials (401)")
