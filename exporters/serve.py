@@ -79,6 +79,11 @@ class Exporter:
         """Why the engine's side of the metrics is out of date; "" where it is not."""
         return self._containers.problem
 
+    @property
+    def swarm_problem(self) -> str:
+        """Why nothing is told of the Swarm although this node has a part in it; "" also while the engine is away."""
+        return "" if self._containers.problem else self._swarm.problem
+
     def families(self) -> list[Family]:
         return [found for scrape in self._scrapes for found in scrape.families()]
 

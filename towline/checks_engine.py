@@ -29,6 +29,9 @@ class Info(Protocol):
     @property
     def swarm_manager(self) -> bool: ...
 
+    @property
+    def swarm_error(self) -> str: ...
+
 
 class Engine(Protocol):
     """The part of an engine's API that is asked here (towline.engine has it)."""
@@ -51,12 +54,31 @@ def findings(engine: Engine, source: str, root: Path | None) -> Iterator[Finding
         yield Finding(Mark.GOOD, f"the engine answers at {engine.url}")
         yield version(info.version)
         yield reading(root or info.data_root, source)
-        if info.swarm_manager:
-            yield Finding(Mark.GOOD, f"this node manages a Swarm of {_counted(engine.swarm('nodes'))}")
+        yield from swarm(engine, info)
         yield from containers(_inspected(engine))
     except EngineUnavailable as error:
         text, _, fix = str(error).partition(": ")
         yield Finding(Mark.BAD, text, fix)
+
+
+def swarm(engine: Engine, info: Info) -> Iterator[Finding]:
+    """Whether this node, where it is in a Swarm, can ask its managers, or is one that can be asked."""
+    if info.swarm_error:
+        fix = "look at the managers with `docker node ls` on one of them; they listen on TCP port 2377"
+        yield Finding(Mark.BAD, f"this node does not reach a manager of its Swarm ({info.swarm_error})", fix)
+    elif info.swarm_manager:
+        try:
+            yield Finding(Mark.GOOD, f"this node manages a Swarm of {_counted(engine.swarm('nodes'))}")
+        except EngineUnavailable as error:
+            why = str(error)
+            yield Finding(Mark.BAD, f"this node manages a Swarm that does not answer ({why})", _bring_back(why))
+
+
+def _bring_back(why: str) -> str:
+    if "socket proxy" in why:
+        return "allow /nodes, /services and /tasks in the socket proxy"
+    return ("start more than half of its managers again; where they are lost for good: "
+            "`docker swarm init --force-new-cluster` on this node")  # fmt: skip
 
 
 def version(text: str) -> Finding:

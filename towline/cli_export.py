@@ -63,7 +63,7 @@ def export(listen: tuple[str, int], **values: Any) -> None:
     probe(listen)
     memory.share()
     exporter = Exporter(export_settings(values))
-    pages = health.handlers(REGISTRY, {"engine": lambda: exporter.problem})
+    pages = health.handlers(REGISTRY, {"engine": lambda: exporter.problem, "swarm": lambda: exporter.swarm_problem})
     pages |= {"/metrics": exporter.metrics(REGISTRY), "/sd/targets": exporter.targets}
     server = HttpServer(Site(pages, hosts=known_hosts(listen[0])), listen)
     log.info("towline %s exports", __version__, extra={"url": server.url})

@@ -39,7 +39,8 @@ _LIBRARY_ERRORS = (requests.RequestException, DockerException, urllib3.exception
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the engine says of itself. `cluster` is known to Swarm managers only; `swarm` is "active" or "inactive".
+    """What the engine says of itself. `cluster` is known to Swarm managers only; `swarm` is "active" or "inactive";
+    `swarm_error`: why it has no part in its Swarm right now, such as that no manager can be reached.
 
     `clock` is the engine's, in nanoseconds since 1970, 0 where it does not tell."""
 
@@ -53,6 +54,7 @@ class EngineInfo:
     swarm_node: str = ""
     swarm_manager: bool = False
     cluster: str = ""
+    swarm_error: str = ""
 
 
 class Events:
@@ -113,6 +115,7 @@ class Engine:
             swarm_node=str(swarm.get("NodeID") or ""),
             swarm_manager=bool(swarm.get("ControlAvailable")),
             cluster=str(_mapping(swarm.get("Cluster")).get("ID") or ""),
+            swarm_error=" ".join(str(swarm.get("Error") or "").split())[:200],
         )
 
     def containers(self) -> list[Row]:

@@ -1,15 +1,17 @@
 """A node that changes its part in the Swarm: what its metrics tell then, and when it looks again.
 
-The engine is a small server that answers as a real one did (tests/swarm has three real ones, and takes minutes).
+The engine is fake_manager.py's.
 """
 
-import json
-import threading
+import sys
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_manager import Node, serving
 
 from exporters import swarm_watch
 from exporters.scrape import Scrape
@@ -17,65 +19,11 @@ from exporters.swarm_metrics import Failures, SwarmCollector
 from exporters.swarm_watch import SwarmWatch
 from towline.engine import Engine
 
-REFUSED = {"message": "This node is not a swarm manager."}
-NO_LEADER = {"message": "rpc error: The swarm does not have a leader."}
-
-
-class Node:
-    """An engine's answers by path; change them at will."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, Any]] = {}
-        self.asked: list[str] = []
-
-    def is_manager(self) -> None:
-        self.answers = {"/info": (200, self._info("active", True)), **{f"/{kind}": (200, []) for kind in KINDS}}
-
-    def is_worker(self) -> None:
-        self.answers = {"/info": (200, self._info("active", False)), **{f"/{kind}": (503, REFUSED) for kind in KINDS}}
-
-    def is_useless(self, state: str) -> None:
-        """An engine that waits for `docker swarm unlock` does not know its id."""
-        told = {"Name": "one", "Swarm": {"LocalNodeState": state, "NodeID": "", "ControlAvailable": False}}
-        self.answers = {"/info": (200, told), **{f"/{kind}": (503, REFUSED) for kind in KINDS}}
-
-    def has_left(self) -> None:
-        self.answers = {"/info": (200, {"Name": "one", "Swarm": {"LocalNodeState": "inactive", "NodeID": ""}})}
-
-    def lacks_majority(self) -> None:
-        self.answers = {"/info": (200, self._info("active", True)), **{f"/{kind}": (503, NO_LEADER) for kind in KINDS}}
-
-    @staticmethod
-    def _info(state: str, manager: bool) -> dict[str, Any]:
-        return {"Name": "one", "Swarm": {"NodeID": "n1", "LocalNodeState": state, "ControlAvailable": manager}}
-
-
-KINDS = ("services", "tasks", "nodes")
-
 
 @pytest.fixture
 def node() -> Iterator[tuple[Node, str]]:
-    """It, and its URL."""
-    made = Node()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0].removeprefix("/v1.41")
-            made.asked.append(path)
-            status, body = (200, {"ApiVersion": "1.41"}) if path == "/version" else made.answers[path]
-            text = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield made, f"tcp://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving() as made:
+        yield made
 
 
 @pytest.fixture
