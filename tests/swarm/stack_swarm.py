@@ -125,7 +125,7 @@ class Stack:
     def run_in(self, service: str, *command: str) -> str | None:
         """What a command in a running task of the service says; None where it fails, or there is none."""
         for node, container in self.running(service):
-            done = node.docker("exec", container, *command, check=False)
+            done = node.docker("exec", container, *command, check=False, timeout=300)
             return done.stdout if done.returncode == 0 else None
         return None
 
@@ -173,11 +173,12 @@ class Load:
         return self
 
     def flows(self, seconds: float = 180) -> None:
-        """Wait until lines come from all nodes that have tasks of it now: from a container that runs now."""
+        """Wait until a new line of every container that runs now is in the store."""
+        have: set[str] = set()
 
         def come() -> bool:
             wanted = {container for service in self.services for _, container in self.stack.running(service)}
-            have = {each["container"]["id"] for each in self._documents("--since", "30s")}
+            have.update(each["container"]["id"] for each in self._documents("--since", "30s"))
             return bool(wanted) and wanted <= have
 
         until(come, seconds, self.stack.state)

@@ -157,7 +157,9 @@ def test_a_node_is_drained_and_comes_back(stack: Stack, load: Load) -> None:
     judged_everywhere(stack, load)
 
 
-def test_a_service_of_fifty_tasks(stack: Stack, load: Load) -> None:
+def test_a_service_of_fifty_tasks(stack: Stack) -> None:
+    stack.wait_complete(600)
+    load = Load(stack, "fifty", pause=5).start()
     _, some = load.services
     stack.asked.docker("service", "scale", "-d", f"{some}=50")
     until(lambda: len(stack.running(some)) == 50, 300, stack.state)
