@@ -8,7 +8,7 @@ from exporters.history import History
 from exporters.serve import Exporter, ExportSettings
 from indexer.index import Indexer
 from shipper.ship import Shipper, ShipSettings
-from towline import __version__, api, api_pipeline, api_views, health, page
+from towline import __version__, api, api_pipeline, api_views, health, memory, page
 from towline.config import STORE, masked
 from towline.http import HttpServer, Site, Tails, check_token, known_hosts, probe
 from towline.metrics import QUEUE_BYTES, REGISTRY
@@ -42,6 +42,7 @@ def up(settings: UpSettings) -> None:
     """
     check_token(settings.listen, settings.token)
     probe(settings.listen)
+    memory.share()
     _say(settings)
     make_folder(settings.ship.state, "--state")
     with ExitStack() as parts:
