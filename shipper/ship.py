@@ -149,8 +149,8 @@ class Shipper:
             self._schedule.again(tail, now, found[1].size if found else 0)
 
     def _has_its_share(self, tail: Tail, now: float) -> bool:
-        """Whether so much of it, or of what is old, is in flight that it has to wait. What may vanish does not wait for a
-        queue that stalls or is deep: it goes on to the spool."""
+        """Whether so much of it, or of what is old, is in flight that it has to wait. What may vanish has not, where
+        the queue stalls or is deep: it goes on to the spool."""
         if tail.in_flight > self._settings.memory // 4:
             return not (tail.urgent and self._outbox.stalled(now))
         return tail.behind and self._outbox.behind and not tail.urgent
