@@ -27,7 +27,8 @@ _USELESS = {
     "locked": "the Swarm is locked on this node: `docker swarm unlock` it",
     "error": "this node can't take part in its Swarm: `docker info` says why",
 }
-"""States of a node in which its engine tells nothing of the Swarm."""
+"""States of a node in which its engine tells nothing of the Swarm; but after trouble on its way to be a manager 20.10 stays
+"error" for good, and does all its work."""
 
 
 class SwarmWatch:
@@ -97,7 +98,8 @@ class SwarmWatch:
         """Raises EngineUnavailable also where this node is in a Swarm, but of no use there."""
         info, before = self._engine.info(), self.info
         self.info, self._asked_at = info, now
-        if why := _USELESS.get(info.swarm, ""):
+        why = "" if info.swarm_manager else _USELESS.get(info.swarm, "")
+        if why:
             if before is None or before.swarm != info.swarm:
                 log.warning("node %s: %s", info.name, why)
             raise EngineUnavailable(why)

@@ -21,8 +21,8 @@ class Node:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.asked: list[str] = []
 
-    def is_manager(self) -> None:
-        self.answers = {"/info": (200, self._info("active", True)), **{f"/{kind}": (200, []) for kind in KINDS}}
+    def is_manager(self, state: str = "active") -> None:
+        self.answers = {"/info": (200, self._info(state, True)), **{f"/{kind}": (200, []) for kind in KINDS}}
 
     def is_worker(self) -> None:
         self.answers = {"/info": (200, self._info("active", False)), **{f"/{kind}": (503, REFUSED) for kind in KINDS}}
