@@ -27,8 +27,8 @@ _USELESS = {
     "locked": "the Swarm is locked on this node: `docker swarm unlock` it",
     "error": "this node can't take part in its Swarm: `docker info` says why",
 }
-"""States of a node in which its engine tells nothing of the Swarm; but after trouble on its way to be a manager 20.10 stays
-"error" for good, and does all its work."""
+"""States of a node in which its engine tells nothing of the Swarm. After trouble on the way to be a manager 20.10 stays
+in "error" for good, and does all its work."""
 
 
 class SwarmWatch:

@@ -1,6 +1,7 @@
-"""A Swarm of one node: an engine of its own in a network and mount namespace of its own, which reaches nobody."""
+"""A Swarm of one node: an engine in namespaces of its own (network, mounts, processes), which reaches nobody."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -14,12 +15,17 @@ from urllib.parse import quote
 ADDRESS = "10.231.7.1"
 ROOT = Path(__file__).parents[2]
 START = f"""
+mount --make-rshared /
+mount -t proc proc /proc
 ip link set lo up
 ip link add node0 type bridge
 ip addr add {ADDRESS}/24 dev node0
 ip link set node0 up
-exec dockerd "$@"
+dockerd "$@" &
+wait $!
 """
+"""The script that is the node's first process: all others end with it. Mounts are shared with the engine's containers,
+as they are on a machine that systemd has started."""
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
@@ -39,8 +45,8 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        # Mounts are shared with the engine's containers there, as they are on a machine that systemd has started.
-        command = ["unshare", "--net", "--mount", "--propagation", "shared", "--", "sh", "-c", START, "sh",
+        command = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--",
+                   "sh", "-ec", START, "sh",
                    "--data-root", f"{self.folder}/root", "--exec-root", f"{self.folder}/exec",
                    "--pidfile", f"{self.folder}/pid", "-H", self.url]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
@@ -120,9 +126,10 @@ class Node:
         return list(json.loads(self.inside("towline_prometheus", "wget", "-q", "-O", "-", url))["data"]["result"])
 
     def stop(self) -> None:
+        """As if its cable was pulled: nothing of it is needed any more."""
         if self._process is not None:
-            self.run("swarm", "leave", "--force")
-            self.run("rm", "-f", *self.run("ps", "-aq").stdout.split())
-            self._process.send_signal(signal.SIGTERM)
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+            for first in children.read_text().split() if children.exists() else ():
+                os.kill(int(first), signal.SIGKILL)
             self._process.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,11 +1,12 @@
 """Images for an engine that reaches no registry, made from the packages that are installed on this machine.
 
-One file system holds Python, Erlang and RabbitMQ, Java and Elasticsearch, HAProxy, Prometheus and Alertmanager, as dpkg
-lists their files; each image is that, under the name that the stack file asks for, with the user, the folders and the
-way to start that the official image of this name has. The base of Towline's own image is the same file system, with the
-locked wheels beside it: its Dockerfile is built as it is, without a network.
+One file system holds Erlang and RabbitMQ, Java and Elasticsearch, HAProxy, Prometheus and Alertmanager, as dpkg lists
+their files; each image is that, under the name that the stack file asks for, with the user, the folders and the way to
+start that the official image of this name has. The base of Towline's own image is another, of Python with the locked
+wheels beside it: its Dockerfile is built as it is, without a network.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -18,13 +19,17 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("python3", "python3-venv", "openssl", "bash", "curl", "wget", "rabbitmq-server", "openjdk-17-jre-headless",
-            "haproxy", "prometheus", "prometheus-alertmanager")  # fmt: skip
+OURS = ("python3", "python3-venv", "openssl", "bash")
+"""What compose/Dockerfile wants of its BASE."""
+THEIRS = ("bash", "curl", "wget", "rabbitmq-server", "openjdk-17-jre-headless", "haproxy", "prometheus",
+          "prometheus-alertmanager")  # fmt: skip
 LEFT_OUT = ("systemd", "libjs-", "fonts-", "ca-certificates-java", "logrotate", "tzdata", "libasound2-data", "dmsetup")
 """What these packages depend on and do not need to run."""
-UNREAD = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/lintian/", "/usr/share/info/")
+UNREAD = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/lintian/", "/usr/share/info/",
+          "/usr/lib/x86_64-linux-gnu/gconv/", "/usr/bin/promtool", "/usr/bin/amtool")  # fmt: skip
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nrabbitmq:x:999:999::/var/lib/rabbitmq:/bin/sh\nes:x:1000:0::/:/bin/sh\n"
 BASE = "towline-machine:local"
+TOWLINE_BASE = "towline-base:local"
 TOWLINE = "towline:0.1.0"
 STACK = ROOT / "compose" / "stack.yml"
 
@@ -95,11 +100,11 @@ class Filesystem:
     def __init__(self, out: io.BufferedIOBase) -> None:
         self._tar = tarfile.open(fileobj=out, mode="w|")  # noqa: SIM115
 
-    def machine(self) -> None:
+    def machine(self, packages: Iterable[str]) -> None:
         for name in ("bin", "sbin", "lib", "lib64"):
             self._link(name, f"usr/{name}")
         ours = {"/bin", "/sbin", "/lib", "/lib64", "/etc/passwd", "/etc/group", "/usr/local/bin/docker-entrypoint.sh"}
-        for path in sorted(set(paths(closure(PACKAGES)))):
+        for path in sorted(set(paths(closure(packages)))):
             if str(path) not in ours and not path.is_relative_to("/etc/prometheus"):
                 self._tar.add(path, str(path)[1:], recursive=False, filter=_unowned)
         self.text("etc/passwd", PASSWD)
@@ -164,19 +169,35 @@ def wheels() -> Path:
     return folder
 
 
-def make_base(engine: str, elasticsearch: Path) -> None:
-    """Put the common file system on an engine, under two names (the second with the locked wheels for pip)."""
-    changes = ["ENV HOME=/var/lib/rabbitmq PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels", "ENV PATH=/usr/sbin:/usr/bin"]
-    command = ["docker", "-H", engine, "import", *(f"--change={change}" for change in changes), "-", BASE]
+@contextlib.contextmanager
+def imported(engine: str, name: str, *changes: str) -> Iterator[Filesystem]:
+    """A file system that becomes an image on this engine."""
+    options = [f"--change={change}" for change in ("ENV PATH=/usr/sbin:/usr/bin", *changes)]
+    command = ["docker", "-H", engine, "import", *options, "-", name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as importing:
         assert importing.stdin is not None
         filesystem = Filesystem(importing.stdin)  # type: ignore[arg-type]
-        filesystem.machine()
-        filesystem.elasticsearch(elasticsearch)
-        filesystem.wheels(wheels())
+        yield filesystem
         filesystem.close()
         importing.stdin.close()
     assert importing.returncode == 0
+
+
+def make_base(engine: str) -> None:
+    """The file system of RabbitMQ, Elasticsearch, HAProxy, Prometheus and Alertmanager."""
+    subprocess.run([str(ROOT / "scripts/elasticsearch.sh"), "fetch"], check=True)
+    cache = Path(os.environ.get("TOWLINE_ES_CACHE", "/var/cache/towline"))
+    with imported(engine, BASE, "ENV HOME=/var/lib/rabbitmq") as filesystem:
+        filesystem.machine(THEIRS)
+        filesystem.elasticsearch(cache / f"elasticsearch-{os.environ.get('TOWLINE_ES_VERSION', '8.19.7')}")
+
+
+def make_towline(engine: str) -> None:
+    """Towline's image, by its Dockerfile, on a base that has the locked packages for pip."""
+    with imported(engine, TOWLINE_BASE, "ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels") as filesystem:
+        filesystem.machine(OURS)
+        filesystem.wheels(wheels())
+    build(engine, "--build-arg", f"BASE={TOWLINE_BASE}", "-f", "compose/Dockerfile", "-t", TOWLINE, ".")
 
 
 def like_official(engine: str, name: str, recipe: str) -> None:
@@ -209,14 +230,11 @@ OFFICIAL = {
 """How the official images start, as far as the stack file counts on it."""
 
 
-def prepare(engine: str) -> list[str]:
-    """All images of compose/stack.yml that can be made here, on this engine. Their names, BASE among them."""
-    subprocess.run([str(ROOT / "scripts/elasticsearch.sh"), "fetch"], check=True)
-    cache = Path(os.environ.get("TOWLINE_ES_CACHE", "/var/cache/towline"))
-    make_base(engine, cache / f"elasticsearch-{os.environ.get('TOWLINE_ES_VERSION', '8.19.7')}")
-    build(engine, "--build-arg", f"BASE={BASE}", "-f", "compose/Dockerfile", "-t", TOWLINE, ".")
+def make_servers(engine: str) -> list[str]:
+    """The images of compose/stack.yml that are not Towline's and can be made here, on this engine. Their names."""
+    make_base(engine)
     asked = {service["image"] for service in yaml.safe_load(STACK.read_text())["services"].values()}
     known = {name: OFFICIAL[name.partition(":")[0]] for name in asked if name.partition(":")[0] in OFFICIAL}
     for name, recipe in known.items():
         like_official(engine, name, recipe)
-    return [BASE, TOWLINE, *known]
+    return [BASE, *known]
