@@ -48,7 +48,8 @@ class Stack:
     def prepare(self) -> None:
         """All images on all nodes, and what init.py makes, run in Towline's own image."""
         first = self.swarm.first
-        names = machine_images.prepare(first.url)
+        machine_images.make_towline(first.url)
+        names = [machine_images.TOWLINE, *machine_images.make_servers(first.url)]
         for node in self.swarm.nodes[1:]:
             node.load(*names, source=first.url)
         self.secrets.mkdir()
@@ -152,7 +153,7 @@ class Load:
     """Services `<name>_every`, a task on each node, and `<name>_some`: they write numbered lines until they end."""
 
     stack: Stack
-    name: str
+    name: str = field(default_factory=lambda: f"load{uuid.uuid4().hex[:6]}")
     replicas: int = 3
     count: int = 1_000_000
     pause: float = 1.0

@@ -129,6 +129,11 @@ class Node:
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
 
+    def crash(self) -> None:
+        """Its engine and all its containers end in the same moment."""
+        self.kill()
+        self._end_orphans()
+
     def docker(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """The docker command on this node's engine."""
         return _run("docker", "-H", self.url, *arguments, check=check, timeout=timeout)
