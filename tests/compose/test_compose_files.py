@@ -223,3 +223,16 @@ def test_prometheus_accepts_its_configuration(
     command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def said(service: Service) -> list[list[str] | None]:
+    """Its command, and its health check's."""
+    return [service.get("command"), service.get("healthcheck", {}).get("test")]
+
+
+def test_files_over_each_other_leave_every_command_whole(stack: dict[str, Any]) -> None:
+    """`docker stack deploy` appends lists to each other, also the words of a health check."""
+    files = [yaml.safe_load(path.read_text().replace("$$", "$"))["services"] for path in COMPOSE.glob("*.yml")]
+    for name, service in stack["services"].items():
+        written = [each for file in files if name in file for each in said(file[name])]
+        assert all(each in written for each in said(service) if each), f"{name}: {said(service)}"
