@@ -217,7 +217,9 @@ def build(engine: str, *arguments: str, text: str | None = None) -> None:
 OFFICIAL = {
     "haproxy": 'USER 99\nENTRYPOINT ["haproxy", "-W", "-db"]\nCMD ["-f", "/usr/local/etc/haproxy/haproxy.cfg"]',
     "rabbitmq": "VOLUME /var/lib/rabbitmq\nENV RABBITMQ_LOGS=- RABBITMQ_LOG_BASE=/var/log/rabbitmq\n"
-                'CMD ["/usr/lib/rabbitmq/bin/rabbitmq-server"]',
+                "ENV PATH=/usr/local/bin:/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin\n"
+                "RUN printf '#!/bin/sh\\nexec \"$@\"\\n' >/usr/local/bin/docker-entrypoint.sh\n"
+                'ENTRYPOINT ["docker-entrypoint.sh"]\nCMD ["rabbitmq-server"]',
     "elasticsearch": "ENV ES_JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64\nWORKDIR /usr/share/elasticsearch\n"
                      'USER 1000:0\nENTRYPOINT ["/usr/local/bin/docker-entrypoint.sh"]\nCMD ["eswrapper"]',
     "prom/prometheus": "WORKDIR /prometheus\nVOLUME /prometheus\nUSER 65534\n"
