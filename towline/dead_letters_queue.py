@@ -5,6 +5,7 @@ drops what was delivered too often. So a message that has been looked at some ti
 one, with a confirm, before the old one is acknowledged.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from towline.queues.amqp_url import Broker, parse
 OFTEN = 10
 """Deliveries after which a message is put into the queue anew; a broker's own limit is 20 from version 4 on."""
 SHOWN_SERVICES = 20
+BACK_WITHIN = 5.0
+"""Seconds; somebody else may have taken them meanwhile."""
 
 Step = Callable[[int], None]
 
@@ -96,6 +99,13 @@ class DeadQueue:
                 if self._channel.is_open:
                     for tag in tags:
                         self._channel.basic_nack(tag, requeue=True)
+                    self._await_back(len(tags))
+
+    def _await_back(self, number: int) -> None:
+        """The broker takes a moment to have in the queue what it was given back: who looks next shall find it there."""
+        deadline = time.monotonic() + BACK_WITHIN
+        while self._count() < number and time.monotonic() < deadline:
+            self._connection.sleep(0.02)
 
     def _count(self) -> int:
         return int(self._channel.queue_declare(self._broker.dead, passive=True).method.message_count or 0)
