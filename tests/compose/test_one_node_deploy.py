@@ -38,7 +38,7 @@ services:
       - for i in {{1..{LINES}}}; do echo "$$HOSTNAME says $$i"; ((i % 10)) || sleep 0.2; done; sleep 9000
     deploy: {{replicas: 2}}
 """
-pytestmark = [pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")
