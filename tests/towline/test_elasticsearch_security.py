@@ -201,8 +201,8 @@ def test_a_user_with_a_password_from_a_file(secured: Secured, tmp_path: Path) ->
 def test_a_bearer_token_of_the_servers_own(secured: Secured) -> None:
     token = secured.ask("/_security/oauth2/token", {"grant_type": "client_credentials"})["access_token"]
     works(secured, secured.url(namespace="bearer"), secured.environ(bearer=token), "bearer")
+    wrong = token[:30] + ("B" if token[30] == "A" else "A") + token[31:]
     with pytest.raises(StoreUnavailable, match="refuses our credentials") as refused:
-        wrong = token[:30] + ("B" if token[30] == "A" else "A") + token[31:]
         ElasticsearchStore(secured.url(), environ=secured.environ(bearer=wrong))
     assert token[:20] not in str(refused.value)
 
