@@ -99,10 +99,13 @@ def test_a_container_that_was_created_before_we_came_and_started_after(engine: E
 
 
 def test_what_nobody_asks_for_is_let_go(engine: Engine) -> None:
-    early = EarlyLogs(hold=0.2)
+    now = [100.0]
+    early = EarlyLogs(hold=0.2, clock=lambda: now[0])
     early.look_in(engine.folder)
     paths = [engine.start(engine.create(letter)) for letter in "abc"]
-    until(lambda: not early._waiting and not any(opened(path) for path in paths))
+    until(lambda: all(opened(path) for path in paths))
+    now[0] += 0.3
+    until(lambda: not any(opened(path) for path in paths))
     assert early.take("a" * 64) is None
     early.close()
 
