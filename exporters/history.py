@@ -10,7 +10,7 @@
      "happened": [{"time": …, "what": "stopped", "id": "4f…", "container": "web.1", "service": "web",
                    "about": "137"}, …]}
 
-`what` is started, stopped, deployed, oom, unhealthy or healthy (exporters.containers.chronicle).
+`what` is started, stopped, deployed, oom, unhealthy or healthy (towline.happening).
 
 `by=container` (default; key is the id), `by=service` (sums; key is the name) or `by=node` (key "node": what the whole
 machine uses); `service=`, `container=` (name or id) choose, both repeatable; `since=`, `until=` as in /api/search;
@@ -30,9 +30,9 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from exporters.containers.chronicle import Happening
 from exporters.exposition import Family
 from towline.errors import UsageError
+from towline.happening import Happening
 from towline.http import Handler, answer
 from towline.times import nanoseconds, parse_time
 

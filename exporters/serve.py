@@ -11,7 +11,6 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.wrappers import Request, Response
 
 from exporters.containers import Containers, ContainerSettings
-from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, encoded, family, labels
 from exporters.node import Host, collectors
 from exporters.scrape import Scrape
@@ -20,6 +19,7 @@ from exporters.swarm_watch import SwarmWatch
 from exporters.targets import found_targets
 from towline import __version__
 from towline.engine import Engine
+from towline.happening import Happening
 from towline.http import Handler, answer
 
 

@@ -6,33 +6,27 @@ in which they show, or of the end that a kill led to. What falls twice into one 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from towline.happening import SAME_MOMENT, Happening
 from towline.prometheus import Row
 
-SAME_MOMENT = 0.5
-"""Seconds, as in exporters.containers.chronicle."""
 ROLLOUT = 900.0
 """Within so many seconds other nodes' share of a deployment is part of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """As exporters.containers.chronicle.Happening has it. `instance`: who told of it."""
+class Mark(Happening):
+    """`instance`: who told of it, which the page need not know."""
 
-    time: float
-    what: str
-    id: str
-    container: str
-    service: str
-    about: str = ""
     instance: str = ""
 
     def told(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "instance"} | {
-            "time": round(self.time, 3)}  # fmt: skip
+        told = Happening.told(self)
+        del told["instance"]
+        return told
 
 
 def marks(rows: Iterable[Row], before: Iterable[Row], times: Sequence[float], since: float, until: float) -> list[Mark]:

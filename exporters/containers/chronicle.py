@@ -8,33 +8,15 @@ what `docker compose run` starts is none.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from exporters.containers.described import ALIVE, Described
+from towline.happening import SAME_MOMENT, Happening
 from towline.identity import service_of
 
 MOST = 2000
 """Happenings, and services whose last version is remembered."""
-SAME_MOMENT = 0.5
-"""The engine stamps an event and what `inspect` tells of it this close to one another (seconds)."""
 CONFIG_HASH, ONE_OFF = "com.docker.compose.config-hash", "com.docker.compose.oneoff"
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """`time`: seconds since 1970. `what`: started, stopped, deployed, oom, unhealthy or healthy. `about`: the image, or
-    the exit code, "" where there is nothing to say."""
-
-    time: float
-    what: str
-    id: str
-    container: str
-    service: str
-    about: str = ""
-
-    def told(self) -> dict[str, Any]:
-        return asdict(self) | {"time": round(self.time, 3)}
 
 
 @dataclass(slots=True)

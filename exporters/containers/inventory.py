@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from exporters.containers.chronicle import Chronicle, Happening
+from exporters.containers.chronicle import Chronicle
 from exporters.containers.described import ALIVE, HEALTH, Described, of_event
 from exporters.containers.naming import Naming
+from towline.happening import Happening
 from towline.identity import name_of
 
 SAME_START = 0.5

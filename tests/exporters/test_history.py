@@ -7,10 +7,10 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, family, labels
 from exporters.history import POINTS, History
 from towline.errors import UsageError
+from towline.happening import Happening
 
 
 class Machine:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from page_screen import Lines, Screen, Served
 
-from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, family, labels
 from exporters.history import History
 from towline import api_views, page
 from towline.errors import StoreUnavailable
+from towline.happening import Happening
 from towline.metrics import REGISTRY
 from towline.stores import Store
 

@@ -8,10 +8,10 @@ import pytest
 from page_screen import Lines, Screen, Served
 from selenium.webdriver.common.action_chains import ActionChains
 
-from exporters.containers.chronicle import Happening
 from exporters.exposition import Family, family, labels
 from exporters.history import History
 from towline import api_pipeline, api_views, page
+from towline.happening import Happening
 from towline.metrics import REGISTRY
 from towline.stores import Store
 
