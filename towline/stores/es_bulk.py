@@ -10,9 +10,8 @@ from typing import Any
 
 import orjson
 
-from towline.batch import ORIGIN_MARK, Batch, Section, occurrences
+from towline.batch import ORIGIN_MARK, Batch, Section, may_halve, occurrences
 from towline.stores import Rejected, Verdict
-from towline.stores.es_size import MAX_BODY
 from towline.times import nanoseconds
 
 MAX_IDENTITY = 512
@@ -24,8 +23,6 @@ _LINES = re.compile(
     % (MAX_IDENTITY, ORIGIN_MARK)
 )
 """Possessive, so that nothing is kept to go back to: it costs less than counting what each line must have."""
-_SURROGATE = re.compile(rb"\\u[dD]")
-"""Half a character, as like as not; what is right is let through by the closer look."""
 _IDENTITY = re.compile(rb'^\{"create":\{"_id":"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 
 
@@ -159,35 +156,30 @@ def parts_of(tally: Tally) -> list[Part]:
         for at, section in enumerate(batch.sections):
             if section.count:
                 part = Part((number, at), section)
-                found += _cut(part if well_formed(section) else sound(part, tally))
+                found.append(part if well_formed(section) else sound(part, tally))
     return found
 
 
-def _cut(part: Part, limit: int = 2 * MAX_BODY) -> list[Part]:
+def requests(parts: Sequence[Part], limit: int) -> list[list[Part]]:
+    """The parts, in groups that make one request each, of at most about `limit` bytes; parts are cut where they must
+    be, and those without a line left out."""
+    groups: list[list[Part]] = []
+    size = 0
+    for piece in [piece for part in parts for piece in _cut(part, limit)]:
+        if not groups or size + piece.size > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(piece)
+        size += piece.size
+    return groups
+
+
+def _cut(part: Part, limit: int) -> list[Part]:
     if part.count == 0:
         return []
     if part.size <= limit or part.count == 1:
         return [part]
     return [piece for half in part.halves() for piece in _cut(half, limit)]
-
-
-def smaller(parts: Sequence[Part], limit: int) -> list[list[Part]]:
-    """The parts, in groups of at most about `limit` bytes, for which parts are cut where they must be."""
-    return [*bodies([piece for part in parts for piece in _cut(part, limit)], limit)]
-
-
-def bodies(parts: Sequence[Part], limit: int = MAX_BODY) -> Iterator[list[Part]]:
-    """The parts, in groups that make one request each."""
-    group: list[Part] = []
-    size = 0
-    for part in parts:
-        if group and size + part.size > limit:
-            yield group
-            group, size = [], 0
-        group.append(part)
-        size += part.size
-    if group:
-        yield group
 
 
 def well_formed(section: Section) -> bool:
@@ -197,9 +189,7 @@ def well_formed(section: Section) -> bool:
     """
     docs = section.docs
     return (
-        occurrences(docs, ORIGIN_MARK) == section.count
-        and _LINES.fullmatch(docs) is not None
-        and not _SURROGATE.search(docs)
+        occurrences(docs, ORIGIN_MARK) == section.count and _LINES.fullmatch(docs) is not None and not may_halve(docs)
     )
 
 

@@ -25,7 +25,7 @@ from towline.stores.es_bulk import (
     Tally,
     fate,
     parts_of,
-    smaller,
+    requests,
     sound,
 )  # fmt: skip
 from towline.stores.es_doubt import Doubts
@@ -66,7 +66,7 @@ class Writer:
         tally = Tally(batches)
         try:
             with self._lock, translated(self._address.shown):
-                self._send_all(deque(smaller(parts_of(tally), self._size.most)), tally)
+                self._send_all(deque(requests(parts_of(tally), self._size.most)), tally)
                 bury(self._client, self._address, tally)
         except StoreUnavailable as error:
             self.failure = error
@@ -101,7 +101,7 @@ class Writer:
                     raise
                 again, reason = group, told(error, self._address.shown)
             if again:  # perhaps in smaller requests, now
-                again, *rest = smaller(again, self._size.most)
+                again, *rest = requests(again, self._size.most)
                 groups.extendleft(reversed(rest))
             if not again or reason is None:
                 deadline, delay = self._clock() + self._patience, FIRST_DELAY

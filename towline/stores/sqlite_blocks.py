@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from towline.batch import ORIGIN_MARK, Origin, Section, occurrences
+from towline.batch import ORIGIN_MARK, Origin, Section, may_halve, occurrences
 from towline.stores import Rejected
 from towline.times import nanoseconds
 
@@ -31,8 +31,6 @@ _PAIR = b'"}}\n{"@timestamp":"'
 _TEXT = b'","message":"'
 _STREAM = b'","stream":"'
 _SEQUENCE = re.compile(rb'"event":\{"sequence":(\d{1,18})[,}]')
-_SURROGATE = re.compile(rb"\\u[dD]")
-"""A third of the cost of looking for both spellings with `in`."""
 _COLOUR = re.compile(r"\\u001[bB](?<!\\\\u001[bB])\[[0-9;:]*m")
 _AFTER_BACKSLASH = re.compile(r"(?<!\\)((?:\\\\)+)\\u001[bB]\[[0-9;:]*m")
 """A terminal's colour code inside of JSON text, where an odd number of backslashes begins it; the first way is fast."""
@@ -155,7 +153,7 @@ def _whole(origin: Origin, docs: bytes, elements: Callable[[str], int]) -> Block
     head, *rest = pieces
     if occurrences(docs, b"\n") != 2 * len(rest) or len(rest) > MAX_LINES or not rest or head[:18] != _ACTION:
         raise BadBlockError("not in pairs")
-    if {piece[30:43] for piece in rest} != {_TEXT} or _SURROGATE.search(docs):
+    if {piece[30:43] for piece in rest} != {_TEXT} or may_halve(docs):
         raise BadBlockError("another key order, or half a character")
     stamps = [piece[:30] for piece in rest]
     texts = [piece[43 : piece.index(_STREAM, 43)] for piece in rest]
