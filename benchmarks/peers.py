@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.figure import Figure, ratio_at_most
 from benchmarks.ground import Ground
 from benchmarks.measuring import cpu, wait_for
-from benchmarks.program import free_port
+from benchmarks.program import end, free_port
 from benchmarks.sink import Sink
 
 GROUP = "shipper"
@@ -59,12 +59,7 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, 10)
 
     @property
     def cpu(self) -> float:

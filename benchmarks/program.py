@@ -53,12 +53,7 @@ class Program:
     def end(self) -> None:
         """Stopped in order, within half a minute."""
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process, 30)
         self._log.close()
 
     @property
@@ -99,3 +94,13 @@ class Program:
             return self.get("/readyz")[0] == 200
         except (OSError, http.client.HTTPException):
             return False
+
+
+def end(process: "subprocess.Popen[bytes]", within: float) -> None:
+    """Stop it in order, or by force after so many seconds."""
+    process.terminate()
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -100,13 +100,15 @@ def test_page_serves_a_store_on_disk_that_another_process_fills(
     browser.get("about:blank")
 
 
-def test_page_serves_elasticsearch(
-    browser: Any, start: Callable[..., Process], missing_part: Callable[[str], NoReturn]
-) -> None:
+@pytest.fixture
+def elasticsearch(missing_part: Callable[[str], NoReturn]) -> None:
     try:
         requests.get(f"{SERVER}/_cluster/health", timeout=10)
     except requests.ConnectionError as error:
         missing_part(f"no Elasticsearch on {SERVER}: {error}")
+
+
+def test_page_serves_elasticsearch(browser: Any, start: Callable[..., Process], elasticsearch: None) -> None:
     name = f"page{time.time_ns()}"
     url = f"{SERVER}/?namespace=page.{os.getpid()}&refresh=now"
     writing = open_store(url)
@@ -163,12 +165,8 @@ class Bridge:
 
 
 def test_page_over_an_elasticsearch_that_is_away_says_so_and_shows_it_when_it_comes(
-    browser: Any, start: Callable[..., Process], missing_part: Callable[[str], NoReturn]
+    browser: Any, start: Callable[..., Process], elasticsearch: None
 ) -> None:
-    try:
-        requests.get(f"{SERVER}/_cluster/health", timeout=10)
-    except requests.ConnectionError as error:
-        missing_part(f"no Elasticsearch on {SERVER}: {error}")
     bridge = Bridge(SERVER)
     url = f"http://127.0.0.1:{bridge.port}/?namespace=nobody.writes.here"
     screen = Screen(browser, start("page", "--store", url, "--listen", "127.0.0.1:0").url)
