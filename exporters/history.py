@@ -31,25 +31,18 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from exporters.exposition import Family
-from towline.errors import UsageError
+from towline import charts
+from towline.charts import SERIES
 from towline.happening import Happening
 from towline.http import Handler, answer
-from towline.times import nanoseconds, parse_time
 
 INTERVAL, POINTS, MOST = 15.0, 240, 500
 """Seconds between two points, points kept, containers kept: 12 MB at most."""
 
-RATES = {
-    "container_cpu_usage_seconds_total": "cpu",
-    "container_network_receive_bytes_total": "receive",
-    "container_network_transmit_bytes_total": "transmit",
-    "container_fs_reads_bytes_total": "read",
-    "container_fs_writes_bytes_total": "write",
-}
-LEVELS = {"container_memory_working_set_bytes": "memory"}
+RATES = {metric: name for name, metric in charts.RATES.items()}
+LEVELS = {metric: name for name, metric in charts.LEVELS.items()}
 STATE, HEALTH, RESTARTS = "container_state", "container_health_status", "container_restarts_total"
 _ABOUT = frozenset({STATE, HEALTH, RESTARTS})
-SERIES = ("cpu", "memory", "receive", "transmit", "read", "write")
 PARAMETERS = frozenset({"by", "service", "container", "series", "since", "until", "happened"})
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -172,18 +165,11 @@ class History:
 
         def metrics(request: Request) -> Response:
             arguments = request.args
-            if unknown := set(arguments) - PARAMETERS:
-                raise UsageError(f"unknown parameter {min(unknown)!r}; use {', '.join(sorted(PARAMETERS))}")
-            by = arguments.get("by") or "container"
-            if by not in ("container", "service", "node"):
-                raise UsageError(f"by={by}: use container, service or node")
-            now = self._clock()
-            since, until = (_moment(arguments.get(name), now) for name in ("since", "until"))
+            charts.refuse_others(arguments, PARAMETERS)
+            by, now = charts.asked_by(arguments), self._clock()
+            since, until = (charts.moment(arguments.get(name), now) for name in ("since", "until"))
             chosen = set(arguments.getlist("service")), set(arguments.getlist("container"))
-            series = tuple(arguments.getlist("series")) or SERIES
-            if unknown := set(series) - set(SERIES):
-                raise UsageError(f"series={min(unknown)}: use {', '.join(SERIES)}")
-            told = self.told(by, *chosen, since=since, until=until, series=series)
+            told = self.told(by, *chosen, since=since, until=until, series=charts.asked_series(arguments))
             return answer(told | {"happened": []} if arguments.get("happened") == "no" else told)
 
         return metrics
@@ -233,12 +219,7 @@ class History:
 
 
 def _group(key: str, by: str, tracks: list[Track], places: list[int], series: Iterable[str]) -> dict[str, Any]:
-    labels = tracks[0].labels
-    return {
-        "key": key,
-        "name": labels.get("name", "") if by == "container" else key,
-        "service": labels.get("service", ""),
-        "stack": labels.get("stack", ""),
+    return charts.group(by, key, tracks[0].labels) | {
         "containers": len(tracks),
         "state": tracks[0].state if by == "container" else "",
         "health": tracks[0].health if by == "container" else "",
@@ -265,7 +246,3 @@ def _samples(family: Family) -> Iterator[tuple[str, float]]:
 
 def _unescaped(found: "re.Match[str]") -> str:
     return "\n" if found[1] == "n" else found[1]
-
-
-def _moment(text: str | None, now: float) -> float | None:
-    return nanoseconds(parse_time(text, now)) / 1e9 if text else None

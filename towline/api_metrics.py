@@ -15,14 +15,14 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
+from towline import charts
 from towline import prometheus_queries as queries
 from towline.api_views import fitting_step
 from towline.errors import UsageError
 from towline.http import Handler, answer
 from towline.prometheus import Prometheus, Row
 from towline.prometheus_marks import marks
-from towline.prometheus_queries import MOST, SERIES, Chosen
-from towline.times import nanoseconds, parse_time
+from towline.prometheus_queries import MOST, Chosen
 
 PARAMETERS = frozenset({"by", "service", "container", "node", "series", "since", "until", "happened"})
 HOUR = 3600.0
@@ -86,15 +86,14 @@ class PrometheusMetrics:
 
     def _told(self, given: MultiDict[str, str]) -> dict[str, Any]:
         """Raises UsageError for what can't be asked, StoreUnavailable where Prometheus gives no answer."""
-        if unknown := set(given) - PARAMETERS:
-            raise UsageError(f"unknown parameter {min(unknown)!r}; use {', '.join(sorted(PARAMETERS))}")
+        charts.refuse_others(given, PARAMETERS)
         for name in ("by", "since", "until", "happened"):
             if len(given.getlist(name)) > 1:
                 raise UsageError(f"parameter {name!r} is there twice; give it once")
-        chosen, series = _chosen(given), _series(given)
+        chosen, series = _chosen(given), charts.asked_series(given)
         now = self.clock()
-        until = min(_moment(given.get("until"), now) or now, now)
-        since = _moment(given.get("since"), now) or until - HOUR
+        until = min(charts.moment(given.get("until"), now) or now, now)
+        since = charts.moment(given.get("since"), now) or until - HOUR
         if since >= until:
             raise UsageError("the range is empty: since must be earlier than until, and than now")
         scrape = self._scrape(now)
@@ -131,7 +130,7 @@ class PrometheusMetrics:
             key = _key(chosen.by, row)
             if key not in groups and (len(groups) >= MOST or (chosen.by == "container" and chosen.everything)):
                 continue  # it has gone, or is one too many
-            group = groups.setdefault(key, _group(chosen.by, row))
+            group = groups.setdefault(key, charts.group(chosen.by, key, row.labels))
             values: list[float | None] = [None] * len(times)
             for moment, value in row.points.items():
                 if moment in places:
@@ -150,44 +149,15 @@ class PrometheusMetrics:
 
 
 def _chosen(given: MultiDict[str, str]) -> Chosen:
-    by = given.get("by") or "container"
-    if by not in ("container", "service", "node"):
-        raise UsageError(f"by={by}: use container, service or node")
     names = (tuple(dict.fromkeys(each for each in given.getlist(name) if each)) for name in
              ("service", "container", "node"))  # fmt: skip
-    return Chosen(by, *names)
-
-
-def _series(given: MultiDict[str, str]) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(given.getlist("series"))) or SERIES
-    if unknown := set(wanted) - set(SERIES):
-        raise UsageError(f"series={min(unknown)}: use {', '.join(SERIES)}")
-    return wanted
-
-
-def _moment(text: str | None, now: float) -> float | None:
-    return nanoseconds(parse_time(text, now)) / 1e9 if text else None
+    return Chosen(charts.asked_by(given), *names)
 
 
 def _key(by: str, row: Row) -> str:
     if by == "node":
         return "node"
     return row.labels.get("service", "") if by == "service" else row.labels.get("id", "").removeprefix("/docker/")
-
-
-def _group(by: str, row: Row) -> dict[str, Any]:
-    key = _key(by, row)
-    return {
-        "key": key,
-        "name": row.labels.get("name", "") if by == "container" else key,
-        "service": row.labels.get("service", ""),
-        "stack": row.labels.get("stack", ""),
-        "containers": 1,
-        "state": "",
-        "health": "",
-        "restarts": 0,
-        "series": {},
-    }
 
 
 def _listed(by: str, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
@@ -199,7 +169,7 @@ def _listed(by: str, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
         if key in groups:
             groups[key]["containers"] += 1
             continue
-        groups[key] = _group(by, row)
+        groups[key] = charts.group(by, key, row.labels)
         if by == "container":
             groups[key]["state"] = row.labels.get("state", "")
     for row in rows:

@@ -10,19 +10,9 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from towline.charts import LEVELS, RATES
 from towline.errors import UsageError
 from towline.identity import is_id
-
-RATES = {
-    "cpu": "container_cpu_usage_seconds_total",
-    "receive": "container_network_receive_bytes_total",
-    "transmit": "container_network_transmit_bytes_total",
-    "read": "container_fs_reads_bytes_total",
-    "write": "container_fs_writes_bytes_total",
-}
-LEVELS = {"memory": "container_memory_working_set_bytes"}
-SERIES = ("cpu", "memory", "receive", "transmit", "read", "write")
-"""In the order of the charts, as exporters.history has them."""
 
 MOST = 500
 """Containers in a list."""
@@ -78,7 +68,7 @@ class Chosen:
 
 
 def charts(chosen: Chosen, series: Iterable[str], window: float) -> str:
-    """One query for all `series` (of SERIES), told apart by the label `series`; rates are those of `window` seconds."""
+    """One query for all `series` (of towline.charts), told apart by the label `series`; rates over `window` seconds."""
     return " or ".join(_tagged(_chart(chosen, name, window), "series", name) for name in series)
 
 

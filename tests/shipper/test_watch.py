@@ -420,7 +420,7 @@ def load(engine: docker.DockerClient, test_image: str) -> Callable[[SecondEngine
 
     def put(second: SecondEngine) -> docker.DockerClient:
         client = docker.DockerClient(base_url=second.url)
-        client.images.load(b"".join(engine.images.get(test_image).save(named=True)))
+        client.images.load(b"".join(engine.images.get(test_image).save(named=test_image)))
         return client
 
     return put
