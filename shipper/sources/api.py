@@ -18,6 +18,10 @@ engine reads the whole log for it, where a tail costs what it holds.
 An answer's end looks the same whether the log ended or the connection broke. So no end is believed by itself: a TAIL
 follows it, and that the position is gone is believed only where the same ALL answer went as far as the END before it.
 
+An answer is read to its end before the next is asked for, or, where a follower is left, after a moment: while an answer
+is open, Docker 20.10 hands out what it unpacked of a compressed file to others by that file's name, also when rotation
+has passed the name to the next file (moby, daemon/logger/loggerutils/logfile.go, refCounter): whole files are missing.
+
 Where a log is written so quickly that it is rotated every few seconds, no follower is trusted at all: the engine's own
 lag may be long enough then (api_pace.py), and snapshots are taken until it has calmed down.
 
@@ -47,6 +51,8 @@ FIRST_TAIL = 200
 ROTATING_TAIL = FIRST_TAIL // 2
 """What a follower of a log that is rotated begins with: less than a socket holds, so that one that is full has given
 lines that are newer."""
+LEAVE = 0.1
+"""Seconds in which the engine has closed the files of a follower that was left."""
 POLL = 0.1
 """Seconds between snapshots of a log that is rotated too quickly to be followed."""
 LONGEST_TAIL = 2 << 20
@@ -122,6 +128,8 @@ class ApiSource:
         """Entries in the log, as far as that is known; a tail of more than these is the whole log."""
         self._doubted = False
         """What a follower brought is looked up in a snapshot."""
+        self._useless = False
+        """The position can't be in this answer, whose rest is not looked at."""
         self._accept = ""
         """The gap to declare where a TAIL proves that the position is gone ("": look for it by snapshots)."""
         self._empty = 0
@@ -229,6 +237,7 @@ class ApiSource:
         self._frames = Demultiplexer(self.tty)
         self._stale = False
         self._new = 0
+        self._useless = False
         self._opened_at = self._heard_at = now
         self._audit_after = AUDIT_EVERY * (0.75 + self._clocks.chance() / 2)
         try:
@@ -268,6 +277,13 @@ class ApiSource:
         self._step, self._tail = step, tail
         self.eager = True
 
+    def _leave(self, step: Step = Step.TAIL, tail: int = FIRST_TAIL) -> None:
+        """Ask this instead of following."""
+        self._go(step, tail)
+        if self.rotates_at is not None:
+            self.eager = False
+            self._retry_at = self._clocks.steady() + LEAVE
+
     def _retry(self, problem: str) -> None:
         """Something broke: ask again after a while."""
         self.problem = problem
@@ -293,14 +309,14 @@ class ApiSource:
         self._heard_at = self._clocks.steady()
         full = len(data) >= FULL or data.count(b"\n") >= FULL_FRAMES
         if paused and full and self._following and self._running:
-            self._go(Step.TAIL)  # the engine waited for us, and may have skipped files meanwhile
+            self._leave()  # the engine waited for us, and may have skipped files meanwhile
             return None
         self.eager = full
         entries = self._cut(data)
         if full and self.rotates_at is not None and self._connection and self._is_live():
             # The engine waits for us to take more. Should the log rotate twice until then, it skips whole files.
             self._doubted = True
-            self._go(Step.TAIL)
+            self._leave()
         return entries
 
     def _is_live(self) -> bool:
@@ -329,8 +345,8 @@ class ApiSource:
         if self._step is Step.ALL and self._end in entries.stamps:
             self._end = b""
         overlap = self._overlap
-        new = overlap.feed(entries) if overlap else entries
-        if overlap and not overlap.found and self._missed(overlap):
+        new = overlap.feed(entries) if overlap and not self._useless else entries
+        if self._useless or (overlap and not overlap.found and self._missed(overlap)):
             return None
         new = self._believed(new) if new and self._paced(new) else None
         if not new:
@@ -346,19 +362,23 @@ class ApiSource:
         return self._runs.follow(new)
 
     def _missed(self, overlap: Overlap) -> bool:
-        """Whether this answer can't hold the position, and another one is asked for."""
+        """Whether this answer can't hold the position, and another one is asked for (when it has ended)."""
         if self._step is not Step.TAIL or self._accept:
             return False
         if not overlap.gone and not (overlap.uncertain and self._following) and overlap.skipped < self._tail:
             return False
-        self._look_further()
+        if self._following:
+            self._look_further()
+        else:
+            self._useless = True
         return True
 
     def _look_further(self) -> None:
+        ask = self._leave if self._following and self._connection else self._go
         if self._tail >= LONGEST_TAIL:
-            self._go(Step.END)
+            ask(Step.END)
         else:
-            self._go(Step.TAIL, max(2 * FEW, 8 * self._tail))
+            ask(Step.TAIL, max(2 * FEW, 8 * self._tail))
 
     def _paced(self, new: Entries) -> bool:
         """False where so much at once makes a follower doubtful: the same is asked for again, as a snapshot."""
@@ -367,7 +387,7 @@ class ApiSource:
         self._pace.took(new.size + PER_ENTRY * len(new), self.rotates_at)
         if not self._following or not self._is_quick() or not self._running:
             return True
-        self._go(Step.TAIL if self._known else Step.BEGIN)
+        self._leave(Step.TAIL if self._known else Step.BEGIN)
         return False
 
     def _believed(self, entries: Entries) -> Entries | None:
@@ -376,7 +396,7 @@ class ApiSource:
         if count == len(entries):
             return entries
         self._doubted = True
-        self._go(Step.TAIL)
+        self._leave()
         return head(entries, count) if count else None
 
     # how answers end
@@ -399,6 +419,8 @@ class ApiSource:
         """What follows an answer's end."""
         if self._step is Step.END:
             self._go(Step.ALL)
+        elif self._useless:
+            self._look_further()
         elif self._following:
             self._saw_end = self._overlap is None or self._overlap.finish()
             self._unfinished = self._frames
@@ -518,7 +540,7 @@ class ApiSource:
         if self._overlap and not self._overlap.finish() and quiet > ANCHOR_WAIT and not self._accept:
             self._look_further()
         elif quiet > self._audit_after or (not self._running and quiet > STOP_WAIT):
-            self._go(Step.TAIL)  # a log truncated from outside stalls followers for good
+            self._leave()  # a log truncated from outside stalls followers for good
 
 
 def seconds(stamp: bytes) -> int:
