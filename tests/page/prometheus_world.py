@@ -22,7 +22,7 @@ NODES = ("one", "two")
 HUNGRY = "x=x; while true; do x=$x$x; done"
 
 
-def until(ask: Callable[[], Any], what: Callable[[], str] = str, seconds: float = 60.0) -> Any:
+def until(ask: Callable[[], Any], what: Callable[[], str] = str, seconds: float = 120.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := ask()):
         assert time.monotonic() < deadline, f"it did not happen; {what()}"
@@ -72,7 +72,7 @@ class World:
         self.exports = [Run(folder / f"{node}.log", *TOWLINE, *about, node) for node in NODES]
         self.port = free_port()
         targets = [each.url.removeprefix("http://") for each in self.exports]
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [
+        config = {"global": {"scrape_interval": "2s", "scrape_timeout": "2s"}, "scrape_configs": [
             {"job_name": "towline", "honor_labels": True, "static_configs": [{"targets": targets}]}]}  # fmt: skip
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
         self.start_prometheus()

@@ -84,7 +84,7 @@ def test_what_happened_is_told_as_towline_up_tells_it(world: World) -> None:
     times = {each["id"] + each["what"]: each["time"] for each in world.api(world.up, "")["happened"]}
     for each in world.api(world.page, "")["happened"]:
         if each["container"].startswith(world.prefix):
-            allowed = 3 if each["what"] == "oom" else 0.5
+            allowed = 5 if each["what"] == "oom" else 0.5
             assert each["time"] == pytest.approx(times[each["id"] + each["what"]], abs=allowed)
 
 
@@ -116,7 +116,7 @@ def test_charts_marks_and_the_list_are_drawn_from_prometheus(world: World, scree
 def test_the_chosen_nodes_are_summed(world: World, screen: Screen) -> None:
     screen.open("?view=metrics")
     screen.until(lambda: screen.texts("#metrics h2") == ["All nodes"])
-    assert any("out of memory" in text for text in screen.texts(".changes button"))
+    screen.until(lambda: any("out of memory" in text for text in screen.texts(".changes button")))
     screen.open("?view=metrics&node=two")
     screen.until(lambda: screen.texts("#metrics h2") == ["two"] and "cores" in screen.texts("#metrics .told")[0])
     screen.open("?view=metrics&node=elsewhere")
@@ -126,12 +126,16 @@ def test_the_chosen_nodes_are_summed(world: World, screen: Screen) -> None:
 @pytest.mark.engine
 def test_a_container_is_counted_once_and_each_node_as_it_is(world: World) -> None:
     def memory(query: str) -> float:
-        (group,) = world.api(world.page, f"series=memory&{query}")["groups"]
-        return max(value for value in group["series"]["memory"] if value is not None)
+        groups = world.api(world.page, f"series=memory&{query}")["groups"]
+        return max((value or 0.0 for group in groups for value in group["series"]["memory"]), default=0.0)
+
+    def nearly(query: str, other: str, times: int = 1) -> bool:
+        found = memory(query)
+        return found > 0 and found == pytest.approx(times * memory(other), rel=0.1)
 
     still = f"service={world.prefix}-set&until=now"
-    assert memory(f"by=service&{still}") == pytest.approx(memory(f"by=service&{still}&node=two"), rel=0.1)
-    assert memory("by=node") == pytest.approx(2 * memory("by=node&node=two"), rel=0.1)
+    until(lambda: nearly(f"by=service&{still}", f"by=service&{still}&node=two"))
+    until(lambda: nearly("by=node", "by=node&node=two", times=2))
 
 
 @pytest.mark.engine
