@@ -49,6 +49,12 @@ LINES_DEAD_LETTERED = Counter(
 LINES_DROPPED = Counter(
     "towline_lines_dropped", "Lines read and left out on purpose, by reason.", [*_SERVICE, "reason"], registry=REGISTRY
 )
+UNPROCESSED = Counter(
+    "towline_lines_unprocessed",
+    "Lines that a rule of their service's labels could not be applied to; kept as they were.",
+    [*_SERVICE, "step"],
+    registry=REGISTRY,
+)
 LINES_IN_FLIGHT = Gauge(
     "towline_lines_in_flight",
     "Lines read and not yet confirmed: in memory, in the queue's window, in the spool.",
