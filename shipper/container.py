@@ -32,6 +32,11 @@ class Container:
     rotates_at: int | None
     auto_remove: bool
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        labels: Mapping[str, str] = self.origin.fields["container"]["labels"]
+        return labels
+
 
 @dataclass(frozen=True)
 class Node:

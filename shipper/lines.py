@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from shipper.entries import STDERR, STDOUT, Entries, Position
+from shipper.ruled import GRACE, Ruled
 
 _LETTER = {STDOUT: b"o", STDERR: b"e"}
 
@@ -73,7 +74,8 @@ class _Pending:
 
 @dataclass(frozen=True)
 class Lines:
-    """Documents made of one feed: bulk pairs (towline.batch), how many, smallest and largest stamp."""
+    """Documents made of one feed: bulk pairs (towline.batch), how many, smallest and largest `@timestamp`; how many
+    lines labels have dropped. Without documents `first` and `last` are ""."""
 
     docs: bytes
     count: int
@@ -81,22 +83,28 @@ class Lines:
     last: str
     split: int = 0
     damaged: int = 0
+    dropped: int = 0
 
 
 class LineMaker:
-    """Feed it a log's entries in order. Not thread-safe."""
+    """Feed it a log's entries in order. `ruled`: what labels ask for, None where that is nothing. Not thread-safe."""
 
-    def __init__(self, container_id: str, max_line: int, state: State | None = None) -> None:
+    def __init__(
+        self, container_id: str, max_line: int, state: State | None = None, ruled: Ruled | None = None
+    ) -> None:
+        self.ruled = ruled
         self.state = state or State()
         self.safe: tuple[Position | None, State] = (None, self.state.copy())
-        """The newest position with no line pending, and the state there: what a checkpoint holds."""
+        """The newest position with no line pending and no event open, and the state there: what a checkpoint holds."""
         self._max_line = max_line
         self._mark = urlsafe_b64encode(hashlib.sha256(container_id.encode()).digest())[:8]
         self._pending: dict[bytes, _Pending] = {}
         self._end: Position | None = None
         self._out: list[bytes] = []
         self._stamps: list[bytes] = []
-        self._split = 0
+        self._split = self._dropped = 0
+        self._clean: tuple[int, State] | None = None
+        """The newest entry of this feed before which no event was open, and the state before it."""
 
     def feed(self, entries: Entries) -> Lines | None:
         """The lines that these entries complete; None where they complete none."""
@@ -111,16 +119,37 @@ class LineMaker:
 
     def flush(self) -> Lines | None:
         """The log has ended: lines that still wait for their end are complete as they are."""
-        if not self._pending:
+        if not self._pending and not self._holds:
             return None
-        for stream in list(self._pending):
-            self._complete(stream)
+        self._release()
         self.safe = (self._end, self.state.copy())
         return self._take(0)
+
+    def expire(self) -> Lines | None:
+        """Nothing was written for longer than an open event waits: it is complete."""
+        return None if self._pending else self.flush()
+
+    @property
+    def waits(self) -> float:
+        """Seconds of quiet after which `expire` is due; 0 where no event is open."""
+        return self.ruled.joining.wait + GRACE if self.ruled and self.ruled.joining and self.ruled.holds else 0.0
+
+    @property
+    def _holds(self) -> bool:
+        return self.ruled is not None and self.ruled.holds
+
+    def _release(self) -> None:
+        """What waits for more is complete as it is."""
+        for stream in list(self._pending):
+            self._complete(stream)
+        if self.ruled:
+            self.ruled.complete()
 
     def _plain(self, entries: Entries) -> bool:
         """Whether stamps alone identify the lines: one stream, whole lines, each stamp above the one before."""
         if entries.parts or entries.damaged or self._pending or not isinstance(entries.streams, bytes):
+            return False
+        if self.ruled and self.ruled.joining:
             return False
         stream = self.state.streams[entries.streams]
         stamps = list(entries.stamps)
@@ -136,6 +165,13 @@ class LineMaker:
         count = len(entries)
         stamps = list(entries.stamps)
         first = self._start(stamps[0]) + 1
+        self.state.sequence = first + count - 1
+        stream = self.state.streams[entries.streams]
+        stream.high, stream.ordinal = stamps[-1], 0
+        if self.ruled:
+            end = b"-" + self._mark + _LETTER[entries.streams]
+            self.ruled.columns([stamp + end for stamp in stamps], stamps, entries.streams, first, entries.texts)
+            return
         middle = b"-" + self._mark + _LETTER[entries.streams] + b'"}}\n{"@timestamp":"'
         row = [b'{"create":{"_id":"', b"", middle, b"", b'","message":"', b""]
         out = [*row, b'","stream":"' + entries.streams + b'","event":{"sequence":', b"", b"}\x1e}\n"] * count
@@ -145,25 +181,25 @@ class LineMaker:
         out[7::9] = [b"%d" % number for number in range(first, first + count)]
         self._out.append(b"".join(out))
         self._stamps += stamps
-        self.state.sequence = first + count - 1
-        stream = self.state.streams[entries.streams]
-        stream.high, stream.ordinal = stamps[-1], 0
 
     def _each(self, entries: Entries) -> None:
+        self._clean = None
         for index, (stamp, text) in enumerate(zip(entries.stamps, entries.texts, strict=True)):
             stream = entries.stream(index)
             waiting = self._pending.get(stream)
             if waiting and waiting.stamp != stamp:  # parts share their first part's stamp, so this is another line
                 self._complete(stream)
             if index in entries.damaged:
-                self._emit(stream, stamp, text, b"damaged")
+                self._emit(stream, stamp, text, b"damaged", index)
             elif self._long(entries, index, stream):
                 self._extend(entries, index, stream)
             else:
-                self._emit(stream, stamp, text)
+                self._emit(stream, stamp, text, at=index)
         self._end = entries.position(len(entries))
-        if not self._pending:
+        if not self._pending and not self._holds:
             self.safe = (self._end, self.state.copy())
+        elif self._clean:
+            self.safe = (entries.position(self._clean[0]), self._clean[1])
 
     def _long(self, entries: Entries, index: int, stream: bytes) -> bool:
         return (
@@ -179,8 +215,9 @@ class LineMaker:
         waiting = self._pending.get(stream)
         if waiting and waiting.size + pieces[0][1] > self._max_line:
             self._emit_piece(stream)
-        if not self._pending:
+        if not self._pending and not self._holds:
             self.safe = (entries.position(index), self.state.copy())
+            self._clean = None
         for number, (piece, size) in enumerate(pieces):
             if number:
                 self._emit_piece(stream)
@@ -203,7 +240,11 @@ class LineMaker:
         self._emit(stream, waiting.stamp, b"".join(waiting.texts), b"split" if state.pieces else b"")
         state.pieces = 0
 
-    def _emit(self, stream: bytes, stamp: bytes, text: bytes, flag: bytes = b"") -> None:
+    def _emit(self, stream: bytes, stamp: bytes, text: bytes, flag: bytes = b"", at: int | None = None) -> None:
+        """`at`: the line is this entry, and no part of it came before."""
+        if self.ruled:
+            self._hand_on(self.ruled, stream, stamp, text, flag, at)
+            return
         self.state.sequence = self._start(stamp) + 1
         tail = b"}\x1e}\n" if not flag else b'},"log":{"flags":["' + flag + b'"]}\x1e}\n'
         self._out.append(
@@ -211,6 +252,17 @@ class LineMaker:
             % (stamp, self._mark, self._ordinal(stream, stamp), stamp, text, stream, self.state.sequence, tail)
         )
         self._stamps.append(stamp)
+
+    def _hand_on(self, ruled: Ruled, stream: bytes, stamp: bytes, text: bytes, flag: bytes, at: int | None) -> None:
+        if (
+            ruled.joining
+            and ruled.begins(stream, stamp, text, flag)
+            and not (self._pending or ruled.holds or at is None)
+        ):
+            self._clean = (at, self.state.copy())
+        self.state.sequence = self._start(stamp) + 1
+        identity = b"%b-%b%b" % (stamp, self._mark, self._ordinal(stream, stamp))
+        ruled.line(identity, stamp, stream, self.state.sequence, text, flag)
 
     def _ordinal(self, stream: bytes, stamp: bytes) -> bytes:
         state = self.state.streams[stream]
@@ -226,8 +278,8 @@ class LineMaker:
 
     def _gap(self, entries: Entries) -> None:
         """A record in the place of lines that are gone: who searches sees it, who audits counts it."""
-        for stream in list(self._pending):
-            self._complete(stream)
+        self._release()
+        self._through()
         stamp = entries.stamps[0]
         after = entries.before.stamp if entries.before else b""
         self.state.sequence = self._start(stamp) + 1
@@ -253,12 +305,23 @@ class LineMaker:
     def _start(self, stamp: bytes) -> int:
         return self.state.sequence or _microseconds(stamp)
 
+    def _through(self) -> None:
+        """Take what is complete through what labels ask for."""
+        if self.ruled:
+            docs, times, dropped = self.ruled.take()
+            self._out.append(docs)
+            self._stamps += times
+            self._dropped += dropped
+
     def _take(self, damaged: int) -> Lines | None:
-        if not self._stamps:
+        self._through()
+        if not self._stamps and not self._dropped:
             return None
-        lines = Lines(b"".join(self._out), len(self._stamps), min(self._stamps).decode(), max(self._stamps).decode(),
-                      self._split, damaged)  # fmt: skip
-        self._out, self._stamps, self._split = [], [], 0
+        first, last = (min(self._stamps), max(self._stamps)) if self._stamps else (b"", b"")
+        lines = Lines(b"".join(self._out), len(self._stamps), first.decode(), last.decode(), self._split, damaged,
+                      self._dropped)  # fmt: skip
+        self._out, self._stamps = [], []
+        self._split = self._dropped = 0
         return lines
 
 

@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shipper.container import Container
+from shipper.ruled import ruled_of
+from shipper.rules.table import Reading, read
 from shipper.schedule import Schedule
 from shipper.sources import Source
 from shipper.tail import Row, Tail
@@ -21,6 +24,9 @@ OPEN_PER_TURN = 10
 
 Open = Callable[[str, Path | None, Row | None, bool], Source]
 """Open a container's log: id, where its json-file would be, its checkpoint, whether it has just started."""
+
+Rules = Callable[[Container], Reading]
+"""What the labels of a container say."""
 
 
 @dataclass
@@ -35,8 +41,17 @@ class OpenLogs:
     """A shipper.watch.Listener. `rows`: the checkpoints, which it reads, and clears of containers that are gone."""
 
     def __init__(
-        self, open_log: Open, rows: dict[str, Row], schedule: Schedule, max_line: int, wake: Callable[[], None]
+        self,
+        open_log: Open,
+        rows: dict[str, Row],
+        schedule: Schedule,
+        max_line: int,
+        wake: Callable[[], None],
+        rules: Rules = lambda container: read(container.labels),
     ) -> None:
+        self._rules = rules
+        self._told: dict[str, list[str]] = {}
+        """What was wrong with the labels of each container, as it was said."""
         self._open = open_log
         self._rows = rows
         self._schedule = schedule
@@ -149,6 +164,8 @@ class OpenLogs:
         self._schedule.forget(old)
         tail = Tail(old.id, old.source, None, self._max_line)
         tail.origin, tail.urgent, tail.removed = old.origin, old.urgent, old.removed
+        if old.id in self._containers:
+            self._rule(tail, self._containers[old.id])
         self._tails[old.id] = tail
         self._schedule.soon(tail)
 
@@ -162,11 +179,22 @@ class OpenLogs:
         if tail is not None:
             tail.origin = container.origin
             tail.source.tty = container.tty
+            self._rule(tail, container)
             # What is removed at its end can't be asked again: there the follower is all there is.
             tail.source.rotates_at = None if container.auto_remove else container.rotates_at
             vanishes = container.rotates_at is not None or container.auto_remove or tail.removed
             tail.urgent = tail.source.kind == "api" or vanishes
             self._schedule.soon(tail)
+
+    def _rule(self, tail: Tail, container: Container) -> None:
+        reading = self._rules(container)
+        if reading.problems != self._told.get(container.id, []):
+            self._told[container.id] = reading.problems
+            for problem in reading.problems:
+                log.warning("%s: container=%s", problem, container.id[:12])
+        if reading.values != tail.values:
+            service = container.origin.service
+            tail.rule(reading.values, ruled_of(reading.values, service, self._max_line))
 
     def _stop(self, container_id: str) -> None:
         self._running.discard(container_id)
@@ -215,6 +243,7 @@ class OpenLogs:
 
     def _forget(self, present: frozenset[str]) -> None:
         """Let go of what is kept about containers that no longer exist and whose lines are all safe."""
-        for kept in (self._containers, self._rows):
-            for container_id in [*kept.keys() - present - self._tails.keys()]:
-                del kept[container_id]
+        kept: tuple[dict[str, Any], ...] = (self._containers, self._rows, self._told)
+        for rows in kept:
+            for container_id in [*rows.keys() - present - self._tails.keys()]:
+                del rows[container_id]

@@ -99,7 +99,7 @@ class Schedule:
 
     def _rest(self, tail: Tail, now: float) -> None:
         """Until something is told, or for its interval where nothing would be."""
-        if tail.interval >= BEAT and tail.missed < DEAF and tail.source.rest(self._wake, tail):
+        if tail.interval >= BEAT and tail.missed < DEAF and not tail.waits and tail.source.rest(self._wake, tail):
             tail.due = inf
             self._resting[tail] = now + PATIENCE
         else:

@@ -26,9 +26,10 @@ from shipper.schedule import QUICKEST, TICK, Schedule
 from shipper.sources import Source
 from shipper.sources.choice import open_source
 from shipper.spool import Spool
-from shipper.tail import Row, Tail, resume, usable
+from shipper.tail import Mark, Row, Tail, resume, usable
 from shipper.wake import Wake
 from shipper.watch import Watcher
+from towline.batch import Section
 from towline.engine import Engine
 from towline.queues import Queue
 
@@ -142,11 +143,17 @@ class Shipper:
             return
         found = tail.read(READ_BYTES)
         if found is not None:
-            self._outbox.add(tail, *found, now)
+            self._take(tail, *found, now)
         if tail.over:
             self._logs.close(tail)
         else:
             self._schedule.again(tail, now, found[1].size if found else 0)
+
+    def _take(self, tail: Tail, section: Section | None, mark: Mark, now: float) -> None:
+        if section is not None:
+            self._outbox.add(tail, section, mark, now)
+        else:
+            self._outbox.skip(tail, mark)
 
     def _has_its_share(self, tail: Tail, now: float) -> bool:
         """Whether so much of it, or of what is old, is in flight that it has to wait. What may vanish has not, where

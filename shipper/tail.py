@@ -1,6 +1,7 @@
 """One container's log on its way: where it is read, how its lines are made, what of it is not confirmed yet."""
 
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass
 from math import inf
@@ -9,6 +10,8 @@ from typing import Any
 from shipper import entries as positions
 from shipper.entries import Position
 from shipper.lines import LineMaker, Lines, State
+from shipper.ruled import Ruled
+from shipper.rules.chain import Values
 from shipper.sources import Source
 from towline import metrics
 from towline.batch import Origin, Section
@@ -41,6 +44,8 @@ class Tail:
         self.removed = False
         self.behind = False
         """Whether what was read last had been written long before."""
+        self.values: Values = {}
+        """What its container's labels say, as far as they were understood."""
         self.in_flight = 0
         self.due = 0.0
         self.interval = 0.0
@@ -52,12 +57,19 @@ class Tail:
         """Such looks in a row that found something."""
         self._maker = LineMaker(container_id, max_line, resume(row)[1] if row else None)
         self._marks: deque[Mark] = deque()
+        self._fed = 0.0
+        self._asked: list[Ruled | None] = []
+        """What labels ask for since the last read, if they changed."""
 
-    def read(self, limit: int) -> tuple[Section, Mark] | None:
-        """About `limit` bytes of the log as a section, and the mark that becomes the checkpoint once it is safe."""
+    def read(self, limit: int) -> tuple[Section | None, Mark] | None:
+        """About `limit` bytes of the log as a section, and the mark that becomes the checkpoint once it is safe. No
+        section where labels have all of these lines dropped."""
+        if self._asked and (rest := self._change()):
+            return rest
         entries = self.source.read(limit)
         if entries is None:
-            return self._wrap(self._maker.flush()) if self.source.finished else None
+            return self._wrap(self._maker.flush() if self.source.finished else self._expired())
+        self._fed = time.monotonic()
         if entries.gap:
             metrics.GAPS.labels(self._service, entries.gap).inc()
             log.warning("lines were gone before they could be read: container=%s reason=%s", self.id[:12], entries.gap)
@@ -82,9 +94,31 @@ class Tail:
     def _service(self) -> str:
         return self.origin.service if self.origin else ""
 
-    def _wrap(self, lines: Lines | None) -> tuple[Section, Mark] | None:
+    @property
+    def waits(self) -> bool:
+        """Whether an event waits for its next line; it is looked at until then, though nothing may be told."""
+        return self._maker.waits > 0
+
+    def rule(self, values: Values, ruled: Ruled | None) -> None:
+        """What the container's labels ask for, from the next read on."""
+        self.values = values
+        self._asked = [ruled]
+
+    def _change(self) -> tuple[Section | None, Mark] | None:
+        """What waited for more is complete, by the old rules."""
+        rest = self._wrap(self._maker.expire()) if self._maker.waits else None
+        self._maker.ruled = self._asked.pop()
+        return rest
+
+    def _expired(self) -> Lines | None:
+        waits = self._maker.waits
+        return self._maker.expire() if waits and time.monotonic() - self._fed > waits else None
+
+    def _wrap(self, lines: Lines | None) -> tuple[Section | None, Mark] | None:
         if lines is None or self.origin is None:
             return None
+        if lines.dropped:
+            metrics.of(metrics.LINES_READ, self._service).inc(lines.dropped)
         if lines.split:
             metrics.LINES_SPLIT.labels(self._service).inc(lines.split)
         if lines.damaged:
@@ -92,7 +126,8 @@ class Tail:
         mark = Mark(*self._maker.safe, size=len(lines.docs))
         self._marks.append(mark)
         self.in_flight += mark.size
-        return Section(self.origin, lines.docs, lines.count, lines.first, lines.last), mark
+        section = Section(self.origin, lines.docs, lines.count, lines.first, lines.last) if lines.count else None
+        return section, mark
 
 
 def resume(row: Row) -> tuple[Position, State]:

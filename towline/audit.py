@@ -14,6 +14,8 @@ from itertools import groupby
 
 from shipper.container import Container
 from shipper.lines import LineMaker, Lines
+from shipper.ruled import ruled_of
+from shipper.rules.table import read
 from shipper.sources import Source
 from towline.stores import Store
 
@@ -118,7 +120,8 @@ def _identities(source: Source, container: Container, max_line: int) -> Iterator
     """Of every line in the log, in its order; raises OSError where the log can't be read."""
     source.tty = container.tty
     source.stopped()  # what is there now is all that is asked for
-    maker = LineMaker(container.id, max_line)
+    ruled = ruled_of(read(container.labels).values, container.origin.service, max_line)
+    maker = LineMaker(container.id, max_line, ruled=ruled)
     heard = time.monotonic()
     while not source.finished:
         entries = source.read(1 << 20)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from towline.fields import nested
+from towline.identity import clean
 
 Fields = dict[str, Any]
 """Dotted ECS name, or the application's own, → value. See towline.fields for what becomes of them."""
@@ -84,7 +85,7 @@ def _json(text: str) -> bytes:
     try:
         return orjson.dumps(text)
     except TypeError:  # half a character, which UTF-8 has no form for
-        return orjson.dumps(text.encode("utf-8", "replace").decode())
+        return orjson.dumps(clean(text))
 
 
 def _inside(document: dict[str, Any]) -> bytes:

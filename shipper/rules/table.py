@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shipper.rules import joining
 from shipper.rules.chain import Make
 from shipper.rules.label import Label, one_of
 
@@ -14,7 +15,7 @@ ENABLE = Label("towline.enable", "Whether the container's lines are collected; w
                "false", one_of("true", "false", "1", "0", "yes", "no", "on", "off"))  # fmt: skip
 COMPONENT = Label("towline.component", "Marks a part of Towline itself, whose lines are never collected.", "ship", str)
 
-LABELS: tuple[Label, ...] = (ENABLE, COMPONENT)
+LABELS: tuple[Label, ...] = (ENABLE, COMPONENT, *joining.LABELS)
 STEPS: tuple[Make, ...] = ()
 """In the order in which they see the lines."""
 

@@ -16,6 +16,7 @@ class Log:
         self.kind, self.eager, self.told = kind, eager, told
         self.interval = self.due = 0.0
         self.spoke, self.overslept, self.missed, self.rests = -inf, False, 0, 0
+        self.waits = False
 
     def rest(self, wake: Any, key: Any) -> bool:
         self.rests += self.told
