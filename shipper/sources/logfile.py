@@ -14,6 +14,8 @@ import zlib
 from pathlib import Path
 
 HEAD_BYTES = 512
+TRIES = 20
+"""A log that is rotated is still for milliseconds at least in between."""
 
 
 class LogFile:
@@ -84,26 +86,27 @@ def names(path: Path) -> list[Path]:
 
 
 def open_all(path: Path) -> list[LogFile]:
-    """Every file of the log, open, oldest first. Renames while this looks are noticed and looked at again."""
-    for _ in range(5):
+    """Every file of the log, open, oldest first; none where the log is gone, or never still.
+
+    A rotation while this looks would leave one out. It shows in names that came or went, or that stand for another file
+    afterwards: then this looks again. Raises OSError where a file can't be opened.
+    """
+    for _ in range(TRIES):
         files: list[LogFile] = []
         try:
-            for name in names(path):
+            found = names(path)
+            for name in found:
                 files.append(LogFile(name))
+            if found[-1:] == [path] and found == names(path) and _inodes(found) == [file.inode for file in files]:
+                return files
         except FileNotFoundError:
-            close(files)
-            continue
-        if len({file.inode for file in files}) == len(files) and _newest_is(path, files):
-            return files
+            pass
         close(files)
     return []
 
 
-def _newest_is(path: Path, files: list[LogFile]) -> bool:
-    try:
-        return bool(files) and files[-1].inode == path.stat().st_ino
-    except OSError:
-        return False
+def _inodes(paths: list[Path]) -> list[int]:
+    return [path.stat().st_ino for path in paths]
 
 
 def close(files: list[LogFile]) -> None:

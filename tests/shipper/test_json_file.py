@@ -1,15 +1,21 @@
 """The json-file log read in place: each entry once, in order, whatever rotation, compression, cuts and restarts do."""
 
+import contextlib
 import gzip
 import json
 import random
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from shipper.entries import Entries, Position, from_json, to_json
 from shipper.sources.json_file import JsonFileSource
+from shipper.sources.logfile import close, open_all
 
 
 class Engine:
@@ -318,3 +324,30 @@ def test_random_writes_rotations_and_restarts(tmp_path: Path, seed: int) -> None
     reader.close()
     assert reader.seen == list(range(1, engine.written + 1))
     assert not reader.gaps
+
+
+def test_files_that_are_renamed_while_they_are_opened_leave_no_hole(tmp_path: Path) -> None:
+    """A rotation in the middle of opening gives a name to another file; the files must still follow on one another."""
+    path, most, done = tmp_path / "x-json.log", 40, threading.Event()
+    path.write_text("0\n")
+
+    def rotate() -> None:
+        for number in range(1, 500):
+            for age in range(most, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{path}.{age - 1}" if age > 1 else path).rename(f"{path}.{age}")
+            path.write_text(f"{number}\n")
+            time.sleep(0.001)
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        rotating = pool.submit(rotate)
+        looked = 0
+        while not done.is_set():
+            files = open_all(path)
+            numbers = [int(file.read(10, 0)) for file in files if file.size()]
+            close(files)
+            looked += len(numbers) > 1
+            assert [pair for pair in pairwise(numbers) if pair[1] != pair[0] + 1] == []
+        rotating.result()
+    assert looked > 10
