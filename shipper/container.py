@@ -13,6 +13,15 @@ _LOCAL_SIZE = 20_000_000
 """What the `local` driver takes where nothing is said (moby, daemon/logger/local/config.go)."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 """json-file counts in thousands (units.FromHumanSize), `local` in 1024s: the smaller is the safer here."""
+_ADDRESSES = {
+    "fluentd": ("fluentd-address", 24224),
+    "gelf": ("gelf-address", None),
+    "syslog": ("syslog-address", 514),
+}
+"""Drivers that send lines away: the option that says where to, and the port where it says none."""
+VERSION = "org.opencontainers.image.version"
+"""The label that says which version of the software an image holds (OCI image specification, annotations)."""
+_MESOS = frozenset({"MESOS_TASK_ID", "MARATHON_APP_ID", "MARATHON_APP_VERSION"})
 _NOT_LABELS = frozenset({"name", "image", "oldName", "exitCode", "execDuration", "execID", "signal"})
 
 
@@ -31,6 +40,8 @@ class Container:
     running: bool
     rotates_at: int | None
     auto_remove: bool
+    sends_to: int | None = None
+    """The port that its log driver sends lines to, None where it sends none anywhere."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -86,13 +97,16 @@ def described(row: Mapping[str, Any], node: Node) -> Container:
     name = name_of(row.get("Name"))
     return Container(
         id=container_id,
-        origin=_origin(container_id, name, clean(config.get("Image") or ""), _labels(config.get("Labels")), node),
+        origin=_origin(
+            container_id, name, clean(config.get("Image") or ""), _labels(config.get("Labels")), node, config.get("Env")
+        ),
         driver=driver,
         log_path=_log_path(container_id, driver, clean(row.get("LogPath") or ""), node),
         tty=bool(config.get("Tty")),
         running=bool(state.get("Running")) and not state.get("Restarting"),
         rotates_at=_rotates_at(driver, _mapping(log.get("Config"))),
         auto_remove=bool(host.get("AutoRemove")),
+        sends_to=_sends_to(driver, _mapping(log.get("Config"))),
     )
 
 
@@ -112,13 +126,24 @@ def provisional(container_id: str, attributes: Mapping[str, str], node: Node, *,
     )
 
 
-def _origin(container_id: str, name: str, image: str, labels: dict[str, str], node: Node) -> Origin:
-    orchestrator = _swarm(labels, node) or _compose(labels)
+def _origin(
+    container_id: str, name: str, image: str, labels: dict[str, str], node: Node, environment: Any = None
+) -> Origin:
+    mesos = _mesos(environment)
+    tag = tag_of(image)
+    deployed = mesos.pop("version", "")
+    version = labels.get(VERSION) or deployed or (tag if tag != "latest" else "")
+    orchestrator = _swarm(labels, node) or _compose(labels) or mesos
     return Origin(
         {
-            "container": {"id": container_id, "name": name, "image": {"name": image}, "labels": labels},
+            "container": {
+                "id": container_id,
+                "name": name,
+                "image": {"name": image, **({"tag": [tag]} if tag else {})},
+                "labels": labels,
+            },
             "host": {"name": clean(node.name)},
-            "service": {"name": service_of(name, labels)},
+            "service": {"name": service_of(name, labels), **({"version": version} if version else {})},
             **({"orchestrator": orchestrator} if orchestrator else {}),
             "data_stream": {"type": "logs", "dataset": "docker", "namespace": "default"},
         }
@@ -157,6 +182,29 @@ def _compose(labels: Mapping[str, str]) -> dict[str, Any]:
     return _known({"type": "compose", "namespace": labels.get(COMPOSE_PROJECT), "resource": resource})
 
 
+def _mesos(environment: Any) -> dict[str, Any]:
+    """The task that Mesos, and the application that Marathon, runs in this container; they tell in the environment."""
+    pairs = [clean(each).partition("=") for each in environment or () if isinstance(each, str)]
+    told = {name: value for name, _, value in pairs if name in _MESOS}
+    if not told:
+        return {}
+    resource = _known({"type": "app", "name": told.get("MARATHON_APP_ID")})
+    return _known(
+        {
+            "type": "marathon" if "MARATHON_APP_ID" in told else "mesos",
+            "resource": resource if len(resource) > 1 else None,
+            "task": _known({"id": told.get("MESOS_TASK_ID")}),
+            "version": told.get("MARATHON_APP_VERSION"),
+        }
+    )
+
+
+def tag_of(image: str) -> str:
+    """The tag in an image's name as it was written, "" where there is none."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    return "" if name.startswith("sha256:") else name.partition(":")[2]
+
+
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value not in (None, "", {})}
 
@@ -165,6 +213,13 @@ def _log_path(container_id: str, driver: str, path: str, node: Node) -> Path | N
     if driver != "json-file":
         return None
     return node.reroot(path) if path else node.guess_log(container_id)
+
+
+def _sends_to(driver: str, options: Mapping[str, Any]) -> int | None:
+    """The port in `fluentd-address` and its like."""
+    option, default = _ADDRESSES.get(driver, ("", None))
+    port = re.search(r":(\d{1,5})/?$", str(options.get(option) or ""))
+    return int(port[1]) if port else default
 
 
 def _rotates_at(driver: str, options: Mapping[str, Any]) -> int | None:

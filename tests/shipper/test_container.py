@@ -7,7 +7,7 @@ from typing import Any
 import docker
 import pytest
 
-from shipper.container import Node, attributes_of, described, labels_in, provisional
+from shipper.container import Node, attributes_of, described, labels_in, provisional, tag_of
 from towline.engine import Engine
 from towline.identity import is_id
 
@@ -34,9 +34,10 @@ def fields(labels: dict[str, str], node: Node = NODE) -> Any:
 def test_a_plain_container() -> None:
     container = described(inspection(labels={"tier": "front"}), NODE)
     assert container.origin.fields == {
-        "container": {"id": ID, "name": "web", "image": {"name": "shop/web:1.2"}, "labels": {"tier": "front"}},
+        "container": {"id": ID, "name": "web", "image": {"name": "shop/web:1.2", "tag": ["1.2"]},
+                      "labels": {"tier": "front"}},
         "host": {"name": "node-1"},
-        "service": {"name": "web"},
+        "service": {"name": "web", "version": "1.2"},
         "data_stream": {"type": "logs", "dataset": "docker", "namespace": "default"},
     }
     assert (container.id, container.driver, container.running, container.tty) == (ID, "json-file", True, False)
@@ -55,7 +56,7 @@ def test_a_swarm_task_is_of_its_service() -> None:
         "com.docker.compose.service": "other",
     }
     got = fields(labels, Node("node-1", cluster="clu5ter"))
-    assert got["service"] == {"name": "shop_web"}
+    assert got["service"] == {"name": "shop_web", "version": "1.2"}
     assert got["orchestrator"] == {
         "type": "swarm",
         "cluster": {"id": "clu5ter"},
@@ -167,6 +168,28 @@ def test_a_row_of_the_list_serves_as_an_event() -> None:
     assert attributes_of(row) == {"a": "b", "name": "web", "image": "shop/web:1.2"}
 
 
+def test_a_mesos_task_is_of_its_marathon_application() -> None:
+    told = ["MARATHON_APP_ID=/shop/web", "MESOS_TASK_ID=web.1f-2e", "MARATHON_APP_VERSION=2026-11-23T10:00:00.000Z", "A=b"]
+    config = {"Image": "shop/web", "Labels": {}, "Env": told}
+    got = described(inspection(Config=config), NODE).origin.fields
+    assert got["orchestrator"] == {
+        "type": "marathon", "resource": {"type": "app", "name": "/shop/web"}, "task": {"id": "web.1f-2e"}}  # fmt: skip
+    assert got["service"]["version"] == "2026-11-23T10:00:00.000Z"
+    assert "tag" not in got["container"]["image"]
+
+
+@pytest.mark.parametrize(("image", "tag"), [
+    ("web", ""), ("web:1.2", "1.2"), ("registry:5000/shop/web", ""), ("registry:5000/shop/web:2@sha256:00", "2"),
+    ("sha256:0123", ""), ("", ""),
+])  # fmt: skip
+def test_the_tag_is_what_stands_behind_the_name(image: str, tag: str) -> None:
+    assert tag_of(image) == tag
+
+
+def test_the_image_tells_its_version_better_than_its_tag() -> None:
+    assert fields({"org.opencontainers.image.version": "1.2.7"})["service"]["version"] == "1.2.7"
+
+
 def test_nonsense_from_the_engine_is_survived() -> None:
     row: dict[str, Any] = {"Id": ID, "Name": None, "Config": None, "HostConfig": [], "State": None, "LogPath": None}
     assert described(row, NODE).origin.container_name == ""
@@ -187,7 +210,8 @@ def test_a_real_container_is_described_as_it_was_started(
     container = described(row, Node(info.name, info.data_root))
     assert container.log_path == Node(info.name, info.data_root).guess_log(started.id)
     assert container.origin.fields["container"] == {
-        "id": started.id, "name": f"{prefix}-real", "image": {"name": test_image}, "labels": labels}  # fmt: skip
+        "id": started.id, "name": f"{prefix}-real", "image": {"name": test_image, "tag": ["local"]},
+        "labels": labels}  # fmt: skip
     assert (container.origin.service, container.origin.node) == ("Ünï \x1b[31m", info.name)
     assert (container.tty, container.running, container.rotates_at, container.auto_remove) == (
         True,
