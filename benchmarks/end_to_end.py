@@ -31,7 +31,7 @@ def shipped_and_indexed(ground: Ground) -> float:
     with ground.index(queue, store) as index, ground.ship(queue, name) as ship:
         began = time.perf_counter()
         lines = ground.writers.burst([name], ground.sizes.stored)
-        index.reach("towline_lines_indexed_total", lines)
+        index.reach("towline_lines_indexed_total", lines, every=0.1)
         found = count(ground, stream_of(store))
         took = time.perf_counter() - began
         assert found == lines == ship.metric("towline_lines_confirmed_total"), (found, lines)

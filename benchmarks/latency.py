@@ -18,6 +18,8 @@ SPEAKERS, RATE = 50, 100.0
 LOOK_EVERY = 0.02
 REFRESH = 5.0
 """Seconds: `refresh` of the store's URL where nothing else is said."""
+MARK = "whenfound"
+"""A word that only the lines have that are looked for: a search for them should not be what the machine is busy with."""
 Found = Callable[[], dict[str, float]]
 """What a search finds now: message to stamp, in seconds since the epoch."""
 
@@ -53,8 +55,8 @@ def embedded(ground: Ground, names: list[str], probe: str, source: str) -> list[
 
 def apart(ground: Ground, names: list[str], probe: str) -> list[float]:
     queue, store = ground.unique("late"), ground.stream()
-    query = {"size": 2000, "query": {"term": {"container.name": probe}}, "sort": [{"@timestamp": "desc"}],
-             "_source": ["message", "@timestamp"]}  # fmt: skip
+    lines = {"filter": [{"term": {"container.name": probe}}, {"match": {"message": MARK}}]}
+    query = {"size": 2000, "query": {"bool": lines}, "_source": ["message", "@timestamp"]}
     path = f"/{stream_of(store)}/_search?ignore_unavailable=true"
 
     def found() -> dict[str, float]:
@@ -74,8 +76,8 @@ def apart(ground: Ground, names: list[str], probe: str) -> list[float]:
 
 def measured(ground: Ground, names: list[str], probe: str, found: Found, drain: float = 3) -> list[float]:
     """How late ten lines a second were that one container writes among its others; one not found is an error."""
-    time.sleep(2)
-    seconds, mark = ground.sizes.latency, ground.unique("probe")
+    time.sleep(4)
+    seconds, mark = ground.sizes.latency, f"{MARK} {ground.unique('probe')}"
     talking = threading.Thread(target=ground.writers.pace, args=(names, RATE, seconds + 1))
     talking.start()
     lines = [f"{mark} {number}" for number in range(int(seconds * 10))]

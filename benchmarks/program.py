@@ -83,7 +83,7 @@ class Program:
         labels = rf'\{{[^}}]*service="{service}"[^}}]*\}}' if service else r"(?:\{[^}]*\})?"
         return sum(map(float, re.findall(rf"(?m)^{name}{labels} (\S+)$", text)))
 
-    def reach(self, name: str, count: float, seconds: float = 300, every: float = 0.1) -> None:
+    def reach(self, name: str, count: float, seconds: float = 300, every: float = 0.5) -> None:
         """Wait until a metric has come this far."""
         wait_for(lambda: self.metric(name) >= count, seconds, f"{name} {count:.0f} of {self._what}", every)
 
