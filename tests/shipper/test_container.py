@@ -79,14 +79,14 @@ def test_a_task_of_a_global_service_has_no_slot_and_a_worker_knows_no_cluster() 
 
 def test_a_compose_container_is_of_its_service_and_project() -> None:
     got = fields({"com.docker.compose.service": "db", "com.docker.compose.project": "shop"})
-    assert got["service"] == {"name": "db"}
+    assert got["service"] == {"name": "db", "version": "1.2"}
     assert got["orchestrator"] == {
         "type": "compose", "namespace": "shop", "resource": {"type": "service", "name": "db"}}  # fmt: skip
 
 
 def test_an_empty_service_label_counts_for_nothing() -> None:
     got = fields({"com.docker.swarm.service.name": "", "com.docker.compose.service": ""})
-    assert got["service"] == {"name": "web"}
+    assert got["service"] == {"name": "web", "version": "1.2"}
     assert "orchestrator" not in got
 
 
