@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from towline.queues import Queue
+from towline.queues import Outlet
 
 
 class QueueLife:
     """Has `queue` resume the life that was noted last. Used by one thread."""
 
-    def __init__(self, note: Path, queue: Queue) -> None:
+    def __init__(self, note: Path, queue: Outlet) -> None:
         self._note = note
         self._queue = queue
         self._noted = _read(note)

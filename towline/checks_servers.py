@@ -9,11 +9,11 @@ from pika import exceptions
 
 from towline.checks import Finding, Mark
 from towline.config import PROMETHEUS, QUEUE, SETTINGS, STORE, masked, secret
-from towline.errors import TowlineError, UsageError
+from towline.errors import QueueUnavailable, TowlineError, UsageError
 from towline.prometheus import Prometheus, parse
 from towline.prometheus_queries import interval
 from towline.query import Query
-from towline.queues import amqp_url
+from towline.queues import amqp_url, file, forward_url, forward_wire, leads_out, stdout
 from towline.queues.amqp_errors import explain
 from towline.stores import open_store
 
@@ -27,7 +27,7 @@ def findings(queue: str, store: str, environ: Mapping[str, str]) -> Iterator[Fin
     except UsageError:
         return  # said already
     if queue and not queue.startswith("memory:"):
-        yield from broker(queue)
+        yield from way_out(queue, environ) if leads_out(queue) else broker(queue)
     if store and not store.startswith("sqlite:") and not unreadable:
         yield kept(store)
     if (measured := secret(PROMETHEUS, environ)) and not unreadable:
@@ -53,6 +53,35 @@ def broker(url: str) -> Iterator[Finding]:
         return
     for address in parsed.addresses:
         yield _answers(parsed, address)
+
+
+def way_out(url: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """One finding for each receiver, or for the file or stdout; nothing is written there."""
+    try:
+        if url.lower().startswith("forward"):
+            receiver = forward_url.parse(url, environ)
+            yield from (_receives(receiver, address) for address in receiver.addresses)
+        elif url.lower().startswith("file"):
+            yield Finding(Mark.GOOD, f"lines go to {file.parse(url)}, which can be written")
+        else:
+            stdout.parse(url)
+            yield Finding(Mark.GOOD, "lines go to standard output")
+    except UsageError as error:
+        yield _bad(str(error))
+
+
+def _receives(receiver: forward_url.Receiver, address: tuple[str, int]) -> Finding:
+    shown = receiver.at(address)
+    try:
+        connection = forward_wire.Connection(receiver, address)
+        demand = "" if receiver.shared_key else connection.demand()
+        connection.close()
+    except QueueUnavailable as error:
+        demand = str(error)
+    if demand:
+        text, _, fix = demand.rpartition(": ")
+        return Finding(Mark.BAD, f"queue {shown}: {text or fix}", fix if text else "look into its log")
+    return Finding(Mark.GOOD, f"a forward receiver answers at {shown}")
 
 
 def _answers(broker: amqp_url.Broker, address: tuple[str, int]) -> Finding:

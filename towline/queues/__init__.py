@@ -1,5 +1,7 @@
 """The queue between shipper and indexer: the contract, and the one table that picks a backend by URL scheme.
 
+Beside them are ways out of Towline, which are offered batches like a queue and give none back (outgoing.py).
+
 A batch that was taken by `offer` is in the queue's care; `confirmed` is called once, when the batch is safe beyond
 this process's death (a broker's confirm; for the memory queue, the store's verdict). Only then may a position move.
 """
@@ -24,17 +26,14 @@ class Delivery(Protocol):
         """Nothing was decided: hand the batch out again later."""
 
 
-class Queue(Protocol):
-    """Bounded, ordered as published, safe to call from any thread."""
+class Outlet(Protocol):
+    """What a shipper offers to: bounded, ordered as published, safe to call from any thread."""
 
     def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
         """Take the batch, or answer False at once where there is no room or no connection (the caller keeps it).
 
         `confirmed` is called from any thread, exactly once, and must return quickly.
         """
-
-    def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:
-        """Up to about `max_lines` lines of batches (at least one batch where any waits), within `timeout` seconds."""
 
     def check(self) -> None:
         """Raise QueueUnavailable, with the reason, where batches can't pass right now."""
@@ -63,9 +62,43 @@ class Queue(Protocol):
         """Stop taking and giving; wakes every waiter. Calling it twice is fine."""
 
 
+class Queue(Outlet, Protocol):
+    """What an indexer takes from as well."""
+
+    def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:
+        """Up to about `max_lines` lines of batches (at least one batch where any waits), within `timeout` seconds."""
+
+
+WAYS_OUT = ("forward", "forwards", "file", "stdout")
+"""Schemes that lead out of Towline."""
+
+
+def leads_out(url: str) -> bool:
+    """Whether lines leave Towline there."""
+    return _scheme(url) in WAYS_OUT
+
+
+def open_outlet(url: str, *, max_bytes: int) -> Outlet:
+    """What a shipper offers to, behind `url`: a queue, or a way out; raises UsageError as `open_queue` does."""
+    scheme = _scheme(url)
+    if scheme in ("forward", "forwards"):
+        from towline.queues import forward
+
+        return forward.outlet(url, max_bytes)
+    if scheme == "file":
+        from towline.queues import file
+
+        return file.outlet(url, max_bytes)
+    if scheme == "stdout":
+        from towline.queues import stdout
+
+        return stdout.outlet(url, max_bytes)
+    return open_queue(url, max_bytes=max_bytes)
+
+
 def open_queue(url: str, *, max_bytes: int) -> Queue:
     """The queue behind `url`; raises UsageError for an unknown scheme, or a URL that its backend can't use."""
-    scheme = url.partition("://")[0].lower()
+    scheme = _scheme(url)
     if scheme == "memory":
         from towline.queues.memory import MemoryQueue
 
@@ -75,4 +108,11 @@ def open_queue(url: str, *, max_bytes: int) -> Queue:
 
         return RabbitQueue(url, max_bytes)
     shown = masked(QUEUE, url)
-    raise UsageError(f"queue URL {shown!r}: unknown scheme {scheme!r}; use memory://, amqp:// or amqps://")
+    if scheme in WAYS_OUT:
+        raise UsageError(f"queue URL {shown!r}: lines leave Towline there, none can be taken back; use amqp://")
+    known = ", ".join(f"{name}://" for name in ("amqp", "amqps", *WAYS_OUT))
+    raise UsageError(f"queue URL {shown!r}: unknown scheme {scheme!r}; use {known} or memory://")
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower()

@@ -9,7 +9,6 @@ PEM files for amqps; `heartbeat` in seconds (10).
 """
 
 import re
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -18,11 +17,12 @@ import click
 import pika
 
 from towline.config import Size
-from towline.errors import UsageError
+from towline.queues.address import addresses, tls_context, wrong
 
 PORTS = {"amqp": 5672, "amqps": 5671}
 OPTIONS = ("size", "name", "password-file", "ca", "cert", "key", "heartbeat")
 FILES = ("password-file", "ca", "cert", "key")
+EXAMPLE = "write amqp://user:password@host1,host2:5673/vhost"
 CONNECT_WITHIN = 5.0
 OPEN_WITHIN = 10.0
 BLOCKED_AT_MOST = 300.0
@@ -78,30 +78,20 @@ class Broker:
             client_properties={"connection_name": "towline"},
         )
         if self.tls:
-            parameters.ssl_options = pika.SSLOptions(self._context(), address[0])
+            parameters.ssl_options = pika.SSLOptions(tls_context(self.files), address[0])
         return parameters
-
-    def _context(self) -> ssl.SSLContext:
-        """Verifies the broker's certificate and its host name; there is no way to turn that off."""
-        cert = self.files.get("cert")
-        try:
-            context = ssl.create_default_context(cafile=self.files.get("ca"))
-            if cert:
-                context.load_cert_chain(cert, self.files.get("key"))
-        except (OSError, ssl.SSLError) as error:
-            named = ", ".join(f"{option}={self.files[option]}" for option in FILES[1:] if option in self.files)
-            raise UsageError(f"queue URL: {named}: {error}; name PEM files that fit together") from error
-        return context
 
 
 def parse(url: str) -> Broker:
     """The broker behind an amqp or amqps URL; raises UsageError, which never shows a password."""
     parts = _split(url)
+    if parts.scheme not in PORTS:
+        raise wrong(f"{parts.scheme}:// leads to no broker; {EXAMPLE}")
     userinfo, _, places = parts.netloc.rpartition("@")
     user, _, password = userinfo.partition(":")
     options = _options(parts.query)
     broker = Broker(
-        addresses=_addresses(places, PORTS[parts.scheme]),
+        addresses=addresses(places, PORTS[parts.scheme], EXAMPLE),
         vhost=unquote(parts.path[1:]) or "/",
         user=unquote(user) or "guest",
         password=unquote(password) if userinfo else "guest",
@@ -112,7 +102,7 @@ def parse(url: str) -> Broker:
         files={option: options[option] for option in FILES if option in options},
     )
     if not broker.tls and {"ca", "cert", "key"} & options.keys():
-        raise _wrong("ca, cert and key are for amqps://; this is amqp://, which is not encrypted")
+        raise wrong("ca, cert and key are for amqps://; this is amqp://, which is not encrypted")
     broker.parameters(broker.addresses[0])
     return broker
 
@@ -121,31 +111,17 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise _wrong("it can't be read; write amqp://user:password@host1,host2:5673/vhost") from error
+        raise wrong(f"it can't be read; {EXAMPLE}") from error
     if "@" in parts.path or parts.fragment:
-        raise _wrong("write the characters / ? # @ : of user, password and vhost as %2F %3F %23 %40 %3A")
+        raise wrong("write the characters / ? # @ : of user, password and vhost as %2F %3F %23 %40 %3A")
     return parts
-
-
-def _wrong(what: str) -> UsageError:
-    return UsageError(f"queue URL: {what}")
-
-
-def _addresses(places: str, port: int) -> tuple[tuple[str, int], ...]:
-    found = []
-    for place in places.split(","):
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]/]+)(?::(\d{1,5}))?", place)
-        if match is None or not 0 < int(match[2] or port) < 65536:
-            raise _wrong(f"{place!r} is not HOST or HOST:PORT; write amqp://user:password@host1,host2:5673/vhost")
-        found.append((match[1].strip("[]"), int(match[2] or port)))
-    return tuple(found)
 
 
 def _options(query: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     for option in options:
         if option not in OPTIONS:
-            raise _wrong(f"unknown option {option!r}; there are {', '.join(OPTIONS)}")
+            raise wrong(f"unknown option {option!r}; there are {', '.join(OPTIONS)}")
     return options
 
 
@@ -153,21 +129,21 @@ def _size(text: str) -> int:
     try:
         size = Size().convert(text, None, None)
     except click.BadParameter as error:
-        raise _wrong(f"size: {error.message}") from error
+        raise wrong(f"size: {error.message}") from error
     if size < 1 << 10:
-        raise _wrong(f"size={text} holds no batch; write for example size=10G")
+        raise wrong(f"size={text} holds no batch; write for example size=10G")
     return size
 
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
-        raise _wrong(f"name={text!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
+        raise wrong(f"name={text!r}: use 1 to 64 letters, digits, dots, dashes and underscores")
     return text
 
 
 def _heartbeat(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 2 <= int(text) <= 600:
-        raise _wrong(f"heartbeat={text!r} is not a number of seconds from 2 to 600")
+        raise wrong(f"heartbeat={text!r} is not a number of seconds from 2 to 600")
     return int(text)
 
 
@@ -176,7 +152,7 @@ def _read(path: str) -> str:
         text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise _wrong(f"password-file={path}: {reason}; name a readable file that holds the password") from error
+        raise wrong(f"password-file={path}: {reason}; name a readable file that holds the password") from error
     if not text:
-        raise _wrong(f"password-file={path}: the file is empty; write the password into it")
+        raise wrong(f"password-file={path}: the file is empty; write the password into it")
     return text
