@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from towline.measured import Measured
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
 REGISTRY = CollectorRegistry()
 
@@ -36,7 +38,12 @@ LINES_READ = Counter(
 )
 LINES_PUBLISHED = Counter("towline_lines_published", "Lines handed to the queue.", _SERVICE, registry=REGISTRY)
 LINES_CONFIRMED = Counter("towline_lines_confirmed", "Lines that the queue confirmed.", _SERVICE, registry=REGISTRY)
-LINES_INDEXED = Counter("towline_lines_indexed", "Lines that the store has for certain.", _SERVICE, registry=REGISTRY)
+LINES_INDEXED = Counter(
+    "towline_lines_indexed",
+    "Lines that the store has for certain, or the receiver where lines leave Towline (forward, file, stdout).",
+    _SERVICE,
+    registry=REGISTRY,
+)
 LINES_DUPLICATE = Counter(
     "towline_lines_duplicate", "Of the indexed lines, those that the store had already.", _SERVICE, registry=REGISTRY
 )
@@ -55,6 +62,21 @@ UNPROCESSED = Counter(
     [*_SERVICE, "step"],
     registry=REGISTRY,
 )
+LINES_UNPARSED = Counter(
+    "towline_lines_unparsed",
+    "Lines that are not of the form that labels say (unparsed), or whose own time is none (untimed); kept as they were.",
+    [*_SERVICE, "reason"],
+    registry=REGISTRY,
+)
+REDACTIONS = Counter(
+    "towline_redactions",
+    "Secrets that labels had hidden in lines, by kind; withheld: whole lines that could not be looked through.",
+    [*_SERVICE, "kind"],
+    registry=REGISTRY,
+)
+MEASURED = Measured("towline_log_")
+"""What labels make of services' lines (`towline.metric.NAME`)."""
+REGISTRY.register(MEASURED)
 LINES_IN_FLIGHT = Gauge(
     "towline_lines_in_flight",
     "Lines read and not yet confirmed: in memory, in the queue's window, in the spool.",
@@ -83,6 +105,18 @@ UNREADABLE = Counter(
     registry=REGISTRY,
 )
 CONTAINERS = Gauge("towline_containers", "Container logs that are open, by source.", ["source"], registry=REGISTRY)
+INPUT_ERRORS = Counter(
+    "towline_input_errors",
+    "What came to a listener and could not be taken as it was, by kind; the log says more.",
+    ["input", "kind"],
+    registry=REGISTRY,
+)
+INPUT_CONNECTIONS = Gauge(
+    "towline_input_connections", "Connections of a listener that are open.", ["input"], registry=REGISTRY
+)
+INPUT_BYTES = Gauge(
+    "towline_input_bytes", "Bytes of lines that listeners took and that are not safe yet.", registry=REGISTRY
+)
 IN_FLIGHT_BYTES = Gauge("towline_in_flight_bytes", "Bytes of lines read and not yet confirmed.", registry=REGISTRY)
 QUEUE_BYTES = Gauge(
     "towline_queue_bytes",
@@ -106,6 +140,18 @@ WRITE_LINES = Histogram(
     "towline_write_lines",
     "Lines in one write to the store, which may hold many batches.",
     buckets=(1, 10, 100, 1000, 3000, 10_000, 30_000),
+    registry=REGISTRY,
+)
+EVENTS_STORED = Counter(
+    "towline_events_stored", "Domain events that the store has for certain, by service.", _SERVICE, registry=REGISTRY
+)
+EVENTS_DUPLICATE = Counter(
+    "towline_events_duplicate", "Of the stored events, those that it had already.", _SERVICE, registry=REGISTRY
+)
+EVENTS_DEAD_LETTERED = Counter(
+    "towline_events_dead_lettered",
+    "Domain events that the store refused for good; kept as dead letters.",
+    _SERVICE,
     registry=REGISTRY,
 )
 STORE_ERRORS = Counter(

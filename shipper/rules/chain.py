@@ -13,6 +13,12 @@ log = logging.getLogger(__name__)
 
 Values = Mapping[str, Any]
 """What the labels say, by name (shipper.rules.table)."""
+SERVICE = "service"
+"""Beside them, for a Make: the service whose lines a step will see."""
+
+
+_UNREAD = ("unparsed", "untimed")
+"""Flags of lines that a step could not read (shipper.rules.parse, shipper.rules.line_time)."""
 
 
 class Step(Protocol):
@@ -56,6 +62,9 @@ class Chain:
             taken.append(Timed(step.name, time.perf_counter() - began))
         for reason, count in rows.dropped.items():
             metrics.LINES_DROPPED.labels(self._service, reason).inc(count)
+        for reason in _UNREAD:
+            if count := sum(reason in flags for flags in rows.flags):
+                metrics.LINES_UNPARSED.labels(self._service, reason).inc(count)
         return taken
 
     def _failed(self, step: Step, rows: Rows, error: Exception) -> None:
@@ -71,5 +80,6 @@ class Chain:
 
 def chain_of(values: Values, makes: Sequence[Make], service: str = "") -> Chain | None:
     """The chain that these values ask for; None where they ask for no step."""
-    steps = [step for make in makes if (step := make(values)) is not None]
+    known = {**values, SERVICE: service}
+    steps = [step for make in makes if (step := make(known)) is not None]
     return Chain(steps, service) if steps else None

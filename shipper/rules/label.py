@@ -10,6 +10,7 @@ class Label:
     """`read` makes the value of the label's text, or raises ValueError with what is wrong and what to write instead.
 
     many: `name.ANYTHING` is read as well; the value is a dict of what each suffix says ("" for `name` itself).
+    instead: the value of a text that can't be read, which is told all the same; None: the label is left out.
     """
 
     name: str
@@ -17,6 +18,7 @@ class Label:
     example: str
     read: Callable[[str], Any]
     many: bool = False
+    instead: Any = None
 
 
 def one_of(*names: str) -> Callable[[str], str]:

@@ -13,6 +13,7 @@ PREFIX = "towline."
 
 ENABLE = Label("towline.enable", "Whether the container's lines are collected; wins over --include and --exclude.",
                "false", one_of("true", "false", "1", "0", "yes", "no", "on", "off"))  # fmt: skip
+NO = frozenset({"false", "0", "no", "off"})
 COMPONENT = Label("towline.component", "Marks a part of Towline itself, whose lines are never collected.", "ship", str)
 
 LABELS: tuple[Label, ...] = (ENABLE, COMPONENT, *joining.LABELS)
@@ -40,6 +41,8 @@ def read(labels: Mapping[str, str], known: Sequence[Label] = LABELS) -> Reading:
             value = label.read(labels[name])
         except ValueError as error:
             reading.problems.append(f"label {name}={labels[name]!r}: {error}")
+            value = label.instead
+        if value is None:
             continue
         if label.many:
             reading.values.setdefault(label.name, {})[suffix] = value
