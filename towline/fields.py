@@ -58,7 +58,7 @@ def nested(found: Mapping[str, Any]) -> dict[str, Any]:
             for parent in parents:
                 place = place.setdefault(parent, {})
             place[last] = value
-        elif value is not None:
+        else:
             document.setdefault(REST, {})[name] = value
     return document
 
