@@ -25,7 +25,7 @@ from shipper.ruled import GRACE, Ruled
 _LETTER = {STDOUT: b"o", STDERR: b"e"}
 
 
-@dataclass
+@dataclass(slots=True)
 class StreamState:
     """`high` is the largest stamp of the stream's lines, `ordinal` the last given to that stamp, -1 once the clock
     went back behind it. `pieces` counts those already made of a line that is longer than the limit."""
@@ -35,7 +35,7 @@ class StreamState:
     pieces: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class State:
     """All that numbering and identity need to go on: part of the checkpoint."""
 
@@ -72,7 +72,7 @@ class _Pending:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Lines:
     """Documents made of one feed: bulk pairs (towline.batch), how many, smallest and largest `@timestamp`; how many
     lines labels have dropped. Without documents `first` and `last` are ""."""

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 """One container's checkpoint: {"position": …, "state": …}."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Mark:
     """Where the log may be resumed once everything up to here is safe."""
 

@@ -52,6 +52,11 @@ class Origin:
     fields: Mapping[str, Any]
 
     @property
+    def of_container(self) -> bool:
+        """Whether these are a container's lines; domain events are nobody's log."""
+        return "container" in self.fields
+
+    @property
     def container_id(self) -> str:
         return str(self.fields["container"]["id"])
 
@@ -83,7 +88,7 @@ class Origin:
         return docs.replace(ORIGIN_MARK, self.fragment)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Section:
     """`count` lines of one origin, in the order of its log.
 
