@@ -18,7 +18,7 @@ from benchmarks.sink import Sink
 from benchmarks.writers import pool
 from towline import memory
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section, decode
-from towline.stores import es_write
+from towline.stores import es_lane
 from towline.stores.es_address import parse
 from towline.stores.es_bulk import well_formed
 from towline.stores.es_client import connect
@@ -97,7 +97,7 @@ def main(count: int) -> None:
     measured("unpack, parse the header, count lines", decode, frames, lines)
     measured("prove the shape", lambda batch: list(map(well_formed, batch.sections)), made, lines)
     measured("expand", lambda batch: [section.expand() for section in batch.sections], made, lines)
-    es_write.generation = lambda *_: (Index("only", 0),)  # type: ignore[assignment]  # the sink has no indices
+    es_lane.generation = lambda *_: (Index("only", 0),)  # type: ignore[assignment]  # the sink has no indices
     address = parse(f"{url}/?namespace=parts", {})
     writer = Writer(connect(address), address, lambda: None)
     measured(f"all of it: {TOGETHER} batches a write, to the sink",

@@ -5,6 +5,7 @@ takes any key: nothing is lost, and no key that an application invents grows the
 """
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ REST = "fields"
 """The `flattened` field of everything else."""
 LONGEST = 8191
 """Characters of a value that is indexed as one word: four bytes each stay below Lucene's 32,766."""
+
+DEEPEST, LONGEST_KEY = 15, 256
+"""Levels of objects below `fields`, and characters of a key there: Elasticsearch refuses a document with more than 20
+levels in a `flattened` field, or with a path and value of more than 32,766 bytes."""
 
 FIELDS: Mapping[str, str] = {
     "log.level": KEYWORD, "log.logger": KEYWORD, "log.origin.file.name": KEYWORD, "log.origin.file.line": LONG,
@@ -59,8 +64,30 @@ def nested(found: Mapping[str, Any]) -> dict[str, Any]:
                 place = place.setdefault(parent, {})
             place[last] = value
         else:
-            document.setdefault(REST, {})[name] = value
+            document.setdefault(REST, {})[_key(name)] = plain(value)
     return document
+
+
+def plain(value: Any, levels: int = DEEPEST) -> Any:
+    """The value as a `flattened` field takes it: what lies too deep as its JSON text, keys cut and without a NUL."""
+    if isinstance(value, dict):
+        if not levels:
+            return _text(value)
+        return {_key(str(key)): plain(each, levels - 1) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each, levels - 1) for each in value] if levels else _text(value)
+    return value
+
+
+def _key(name: str) -> str:
+    return name[:LONGEST_KEY].replace("\0", "\ufffd")
+
+
+def _text(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "nested too deep to be told"
 
 
 def _is_ip(text: str) -> bool:

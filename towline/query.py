@@ -3,7 +3,8 @@
     timeout "connection reset" conn*      words are ANDed; a phrase; a prefix
     timeout OR refused   (a OR b) c       either; grouping
     timeout -debug       NOT "a b"        exclusion
-    service:web-* stream:stderr           filters; also container:, node: and any field, such as event.sequence:17
+    service:web-* stream:stderr           filters; also container:, node: and any field, such as event.sequence:17,
+    level:error fields.user:ann           http.response.status_code:500 (level: is log.level:)
 
 Words are compared by tokens: maximal runs of letters and digits, case folded. So `10.0.0.1` is the phrase
 `10 0 0 1`, and `foo` does not find `foobar`. A terminal's colour code (ESC [ … m) is no word, and no part of one.
@@ -112,6 +113,15 @@ def parse(text: str) -> Node | None:
     return Parser(text).parse()
 
 
+def names(node: Node | None) -> set[str]:
+    """The document fields that the tree asks about."""
+    if isinstance(node, And | Or):
+        return set().union(*(names(part) for part in node.parts))
+    if isinstance(node, Not):
+        return names(node.part)
+    return {node.name} if isinstance(node, Field) else set()
+
+
 def tokens(text: str) -> list[str]:
     """The runs of letters and digits in `text` outside of colour codes, case folded."""
     return _TOKEN.findall((_COLOUR.sub(" ", text) if "\x1b" in text else text).casefold())
@@ -185,14 +195,24 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _values(document: Any, path: str) -> Iterator[Any]:
-    """The values at a dotted path; keys may hold dots themselves, as labels do."""
+    """The values at a dotted path; keys may hold dots themselves, as labels do. Of a list each element counts."""
+    if isinstance(document, list):
+        for each in document:
+            yield from _values(each, path)
     if not isinstance(document, Mapping):
         return
     if path in document:
-        value = document[path]
-        yield from value if isinstance(value, list) else () if isinstance(value, Mapping) else (value,)
+        yield from _leaves(document[path])
     at = path.find(".")
     while at >= 0:
         if path[:at] in document:
             yield from _values(document[path[:at]], path[at + 1 :])
         at = path.find(".", at + 1)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    elif value is not None and not isinstance(value, Mapping):
+        yield value

@@ -4,11 +4,13 @@ import re
 from typing import NoReturn
 
 from towline.errors import UsageError
+from towline.fields import FIELDS, REST
 from towline.query import CONTAINER, Field, Node, Not, Phrase, both, either, tokens
 
 _ALIASES = {"service": "service.name", "container": CONTAINER, "stream": "stream", "node": "host.name",
-            "@timestamp": "@timestamp"}  # fmt: skip
-_ROOTS = {"event", "container", "host", "service", "orchestrator", "data_stream", "log", "towline", "error"}
+            "level": "log.level", "@timestamp": "@timestamp"}  # fmt: skip
+_IDENTITY = {"event", "container", "host", "service", "orchestrator", "data_stream", "log", "towline", "error"}
+_ROOTS = _IDENTITY | {name.partition(".")[0] for name in FIELDS} | {REST, "rabbitmq"}
 _LEXEME = re.compile(
     r"""\s*(?:(?P<open>\()|(?P<close>\))
     |(?P<minus>-(?=["(\w@]))
@@ -144,7 +146,8 @@ class Parser:
         self._at = value.end()
         if name == "message":
             return self._message(value, start)
-        if name not in _ALIASES and name.split(".")[0] not in _ROOTS:
+        address = value["glob"] is not None and value["glob"].startswith("//")
+        if address or (name not in _ALIASES and name.split(".")[0] not in _ROOTS):
             self._unknown(name, start)
         if name not in _ALIASES and "." not in name:
             self._fail(f"the field {name} holds other fields", f"name one of them, such as {name}.name:value", start)
@@ -158,8 +161,6 @@ class Parser:
         return self._words(text.removesuffix("*") if prefix else text, prefix, start)
 
     def _unknown(self, name: str, start: int) -> NoReturn:
-        if name == "level":
-            self._fail("documents have no level yet", "search for the word itself, for example error", start)
         self._fail(
             f"there is no field {name!r}",
             "use service:, container:, stream:, node: or a dotted field such as event.sequence:17; "

@@ -143,7 +143,7 @@ def test_follow_goes_past_numbers_that_never_get_a_line(store: ElasticsearchStor
     now = [1000.0]
     address = address_of(f"{SERVER}/{OPTIONS}", {})
     client = connect(address)
-    follower = Follower(client, address, lambda: Translation(words=False), lambda: now[0])
+    follower = Follower(client, address, lambda _: Translation(words=False), lambda: now[0])
     write(store, batch(2))
     _, cursor = follower.follow(None, Query(), 10)
     write(store, batch(3, 10))

@@ -75,7 +75,8 @@ def test_a_query_means(text: str, tree: Any) -> None:
         ("a*b", 1, r"\* can only end a word"),
         ("a-*", 1, r"\* must directly follow"),
         ("http://x", 1, "there is no field 'http'"),
-        ("a level:error", 3, "documents have no level yet"),
+        ("a level:", 3, "the filter level: has no value"),
+        ("fields:x", 1, "the field fields holds other fields"),
         ("service: web", 1, "the filter service: has no value"),
         ("event:3", 1, "the field event holds other fields"),
         ("(" * 500, 41, "the query is too long or too deep"),
@@ -94,7 +95,8 @@ DOCUMENT = {
     "event": {"sequence": 17}, "service": {"name": "web"}, "host": {"name": "node-1"},
     "container": {"id": "abcdef0123456789", "name": "web.1",
                   "labels": {"com.docker.service": "w", "com.docker.service.id": "i"}},
-    "log": {"flags": ["split", "marked"]}}  # fmt: skip
+    "log": {"flags": ["split", "marked"], "level": "warn"}, "http": {"response": {"status_code": 500}},
+    "fields": {"user": "ann", "a.b": 1, "ok": True, "many": [{"k": "one"}, {"k": ["two", None]}]}}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,9 @@ DOCUMENT = {
         ("container.labels.com.docker.service:w", True), ("container.labels.com.docker.service.id:i", True),
         ("container.labels.com.docker:w", False), ("event.missing:1", False), ("-event.missing:1", True),
         ("@timestamp:2026-11-23*", True),
+        ("level:warn", True), ("log.level:w*", True), ("level:WARN", False), ("http.response.status_code:500", True),
+        ("fields.user:ann", True), ("fields.a.b:1", True), ("fields.ok:true", True), ("fields.many.k:two", True),
+        ("fields.many.k:None", False), ("fields.many:one", False), ("-fields.user:ann", False),
     ],
 )  # fmt: skip
 def test_a_query_matches_a_document(text: str, expected: bool) -> None:

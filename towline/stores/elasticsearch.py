@@ -1,10 +1,11 @@
-"""The Elasticsearch store: a data stream of lines and one of dead letters, written in bulk, read at points in time."""
+"""The Elasticsearch store: data streams of lines and one of dead letters, written in bulk, read at points in time."""
 
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from towline.batch import Batch
+from towline.data_streams import Route
 from towline.errors import StoreUnavailable, UsageError
 from towline.query import Query
 from towline.stores import Document, Retention, Verdict, es_letters, es_summary
@@ -12,9 +13,11 @@ from towline.stores.es_address import Address, parse
 from towline.stores.es_client import check_version, connect
 from towline.stores.es_errors import translated
 from towline.stores.es_follow import Follower
+from towline.stores.es_lane import PATIENCE
 from towline.stores.es_read import Reader
+from towline.stores.es_routed import install_routed
 from towline.stores.es_template import install
-from towline.stores.es_write import PATIENCE, Writer
+from towline.stores.es_write import Writer
 from towline.stores.summary import Histogram, Known
 
 
@@ -36,7 +39,9 @@ class ElasticsearchStore:
         self._retention, self._read_only = retention, read_only
         self._client = connect(self._address)
         self._prepared = False
-        self._writer = Writer(self._client, self._address, self._unprepare, patience=patience, clock=clock)
+        self._writer = Writer(
+            self._client, self._address, self._unprepare, self._routed, patience=patience, clock=clock
+        )
         self._reader = Reader(self._client, self._address)
         self._follower = Follower(self._client, self._address, self._reader.translation)
         try:
@@ -57,6 +62,9 @@ class ElasticsearchStore:
 
     def _unprepare(self) -> None:
         self._prepared = False
+
+    def _routed(self, route: Route) -> bool:
+        return install_routed(self._client, self._address, route, self._retention)
 
     @property
     def damaged(self) -> int:
@@ -96,7 +104,7 @@ class ElasticsearchStore:
 
     def histogram(self, query: Query, step: int) -> Histogram:
         with translated(self._address.shown):
-            return es_summary.histogram(self._client, self._address, self._reader.translation(), query, step)
+            return es_summary.histogram(self._client, self._address, self._reader.translation(query), query, step)
 
     def containers(self, limit: int, name: str = "") -> tuple[list[Known], int]:
         with translated(self._address.shown):

@@ -26,6 +26,10 @@ Roles that are enough, found by experiment on a server 8.19 with security, as `r
 `monitor` of the cluster asks for the server's version, that of the index where `tail` stands; `delete` takes back what
 a rollover has doubled; `auto_configure` lets the first write make the data stream. An indexer without `setup` before it
 needs that role as well.
+
+Where labels or domain events ask for streams of their own, `index` needs `manage_index_templates` too, `index` and
+`read` these streams among their names (`logs-nginx-*`, `logs-events.*`), and `read` also `towline-*`, the alias that
+they are searched by. What `index` may not write goes to the store's own stream, and that is said.
 """
 
 import re
@@ -73,6 +77,16 @@ class Layout:
     @property
     def stream(self) -> str:
         return f"logs-docker-{self.namespace}"
+
+    @property
+    def alias(self) -> str:
+        """What all other streams that this store writes can be read by: those that labels or events ask for."""
+        return f"towline-{self.namespace}-lines"
+
+    @property
+    def reads(self) -> str:
+        """All lines. A pattern, since an alias that is not there is an error; no namespace has a `-` in it."""
+        return f"{self.stream},towline-{self.namespace}-*"
 
     @property
     def dead_letters(self) -> str:

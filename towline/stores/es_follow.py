@@ -42,21 +42,23 @@ class Place:
 
 
 class Follower:
-    def __init__(self, client: Elasticsearch, address: Address, translation: Callable[[], Translation],
+    def __init__(self, client: Elasticsearch, address: Address, translation: Callable[[Query], Translation],
                  clock: Callable[[], float] = time.time) -> None:  # fmt: skip
-        self._client, self._address, self._stream = client, address, address.layout.stream
+        self._client, self._address, self._layout = client, address, address.layout
         self._translation, self._clock = translation, clock
 
     def follow(self, cursor: str | None, query: Query, limit: int) -> tuple[list[Document], str]:
         places = None if cursor is None else _parsed(cursor)
         with translated(self._address.shown):
             if places is None:
-                return [], _text(self._checkpoints("max_seq_no"))
+                streams = self._layout.reads.split(",")  # this API has no ignore_unavailable
+                return [], _text([place for one in streams for place in self._checkpoints("max_seq_no", one)])
             found: list[Document] = []
             moved = []
+            asked = _Asked(query, self._translation(query), limit, found)
             for place in self._all(places):
                 if len(found) < limit:
-                    place = self._advance(place, query, limit, found)
+                    place = self._advance(place, asked)
                 moved.append(place)
             return found, _text(moved)
 
@@ -70,34 +72,34 @@ class Follower:
 
     def _indices(self) -> dict[str, int]:
         answer = self._client.indices.get_settings(
-            index=self._stream, name="index.number_of_shards", ignore_unavailable=True, allow_no_indices=True,
+            index=self._layout.reads, name="index.number_of_shards", ignore_unavailable=True, allow_no_indices=True,
             filter_path="*.settings.index.number_of_shards").body  # fmt: skip
         names = sorted(answer, key=lambda name: name.rpartition("-")[2])
         return {name: int(answer[name]["settings"]["index"]["number_of_shards"]) for name in names}
 
-    def _checkpoints(self, kind: str, index: str | None = None) -> list[Place]:
+    def _checkpoints(self, kind: str, index: str) -> list[Place]:
         answer = self._client.options(ignore_status=404).indices.stats(
-            index=index or self._stream, level="shards", metric="docs",
+            index=index, level="shards", metric="docs",
             filter_path="indices.*.shards.*.seq_no,indices.*.shards.*.routing.primary").body  # fmt: skip
         return [Place(name, int(shard), max(copy["seq_no"][kind] for copy in copies if copy.get("seq_no")))
                 for name, row in answer.get("indices", {}).items() for shard, copies in row["shards"].items()
                 if any(copy.get("seq_no") for copy in copies)]  # fmt: skip
 
-    def _advance(self, place: Place, query: Query, limit: int, found: list[Document]) -> Place:
-        """The place after the lines that were added to `found`."""
-        seen, hits = self._look(place, query, limit - len(found))
+    def _advance(self, place: Place, asked: "_Asked") -> Place:
+        """The place after the lines that were added to what was found."""
+        seen, hits = self._look(place, asked)
         whole = _run(place.done, seen)
         if seen and whole == place.done:
-            return self._resolve(place, query, limit, found)
-        return _take(place, query, limit, found, hits, whole)
+            return self._resolve(place, asked)
+        return _take(place, asked, hits, whole)
 
-    def _look(self, place: Place, query: Query, size: int) -> tuple[list[int], list[Any]]:
+    def _look(self, place: Place, asked: "_Asked") -> tuple[list[int], list[Any]]:
         """The numbers after the place that can be seen, in order; and the lines among them that may match."""
-        translation = self._translation()
+        translation = asked.translation
         window = {"range": {"_seq_no": {"gt": place.done, "lte": place.done + WINDOW}}}
         numbers = {"query": window, "size": WINDOW, "_source": False, "sort": [{"_seq_no": "asc"}],
                    }  # fmt: skip
-        lines = {"query": {"bool": {"filter": [window, translation.query(query)]}}, "size": size,
+        lines = {"query": {"bool": {"filter": [window, translation.query(asked.query)]}}, "size": asked.room,
                  "sort": [{"_seq_no": "asc"}]} | translation.extra  # fmt: skip
         first = self._search(place, numbers)
         if not first:
@@ -116,7 +118,7 @@ class Follower:
         hits: list[Any] = answer["hits"]["hits"]
         return hits
 
-    def _resolve(self, place: Place, query: Query, limit: int, found: list[Document]) -> Place:
+    def _resolve(self, place: Place, asked: "_Asked") -> Place:
         """The next number is missing though later ones can be seen: wait for it, or make sure that it never comes."""
         now = int(self._clock() * 1000)
         if not place.since or now < place.since:
@@ -126,19 +128,33 @@ class Follower:
         settled = [one.done for one in self._checkpoints("global_checkpoint", place.index) if one.shard == place.shard]
         self._client.indices.refresh(index=place.index)
         certain = min(max(settled, default=-1), place.done + WINDOW)
-        _, hits = self._look(place, query, limit - len(found))
-        return _take(place, query, limit, found, hits, max(certain, place.done))
+        _, hits = self._look(place, asked)
+        return _take(place, asked, hits, max(certain, place.done))
 
 
-def _take(place: Place, query: Query, limit: int, found: list[Document], hits: list[Any], until: int) -> Place:
+@dataclass(frozen=True)
+class _Asked:
+    """One call of `follow`."""
+
+    query: Query
+    translation: Translation
+    limit: int
+    found: list[Document]
+
+    @property
+    def room(self) -> int:
+        return self.limit - len(self.found)
+
+
+def _take(place: Place, asked: _Asked, hits: list[Any], until: int) -> Place:
     """Add the hits up to number `until`; the place after the last one that was dealt with."""
-    room = limit - len(found)
+    room = asked.room
     for hit in hits:
         number = hit["sort"][0]
         if number > until:
             return Place(place.index, place.shard, until)
-        if matches(query, hit["_source"]):
-            found.append(hit["_source"])
+        if matches(asked.query, hit["_source"]):
+            asked.found.append(hit["_source"])
     full = len(hits) >= room and hits
     return Place(place.index, place.shard, min(until, hits[-1]["sort"][0]) if full else until)
 

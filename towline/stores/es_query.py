@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
+from towline.fields import IP, KEYWORD, LONG, REST, fits
 from towline.query import CONTAINER, And, Field, Node, Not, Or, Phrase, Query
-from towline.stores.es_template import MAX_KEYWORD
+from towline.stores.es_fields import HEADERS, LATER, MAX_KEYWORD, column
 
 Clause = dict[str, Any]
 ALL: Clause = {"match_all": {}}
@@ -23,9 +24,12 @@ _KEYWORDS = frozenset({
     "event.action", "event.reason", "orchestrator.type", "orchestrator.namespace", "orchestrator.cluster.id",
     "orchestrator.cluster.name", "orchestrator.resource.type", "orchestrator.resource.name",
     "orchestrator.resource.id", "orchestrator.task.id", "orchestrator.task.name", "orchestrator.node.id",
-    "data_stream.type", "data_stream.dataset", "data_stream.namespace"})  # fmt: skip
-_LONGS = frozenset({"event.sequence", "orchestrator.task.slot"})
-_LABELS = "container.labels."
+    "data_stream.type", "data_stream.dataset", "data_stream.namespace",
+    *(name for name, kind in LATER.items() if kind == KEYWORD)})  # fmt: skip
+_LONGS = frozenset({"event.sequence", "orchestrator.task.slot", *(name for name in LATER if LATER[name] == LONG)})
+_FLAT = ("container.labels", REST, HEADERS)
+_POWER = re.compile(r"[-+.\d]+e[-+\d]+", re.IGNORECASE)
+"""A number whose text may be another one in the document."""
 _TWICE = {"ss": ("ss", "ß", "ẞ"), "σ": ("σ", "ς")}
 """What Python folds into one and the server's lowercase keeps apart."""
 
@@ -36,6 +40,8 @@ class Translation:
     less, and words inside of its longer ones are found by going through all that it has)."""
 
     words: bool
+    lacking: frozenset[str] = frozenset()
+    """Of the fields in es_fields.LATER that the query names, those that some index has no mapping of."""
     runtime: dict[str, Clause] = field(default_factory=dict)
     """Fields that are not mapped: the server reads them from the documents."""
 
@@ -101,14 +107,19 @@ class Translation:
         value, pattern = wanted.value, "*" in wanted.value and not wanted.literal
         if len(value) > MAX_KEYWORD // 4:  # ignore_above counts characters, but let nobody rely on it
             return ALL if wide else NONE
+        if column(wanted.name) in self.lacking:
+            return self._unmapped(wanted, pattern, wide)
         if wanted.name in _LONGS and not pattern:
             return {"term": {wanted.name: int(value)}} if _is_long(value) else NONE
         if wanted.name in _KEYWORDS:
             if pattern and wide:  # a value too long for the index may match
                 return _any([_wildcard(wanted.name, value), _too_long(wanted.name)])
             return _wildcard(wanted.name, value) if pattern else {"term": {wanted.name: value}}
-        if wanted.name.startswith(_LABELS):
-            return self._label(wanted, pattern, wide)
+        flat = next((flat for flat in _FLAT if wanted.name.startswith(f"{flat}.")), "")
+        if flat:
+            return self._flat(flat, wanted, pattern, wide)
+        if wanted.name in LATER:
+            return self._odd(wanted, pattern, wide)
         return self._unmapped(wanted, pattern, wide)
 
     def _container(self, wanted: Field, wide: bool) -> Clause:
@@ -117,10 +128,17 @@ class Translation:
             clauses.append({"prefix": {"container.id": wanted.value.lower()}})
         return _any(clauses)
 
-    def _label(self, wanted: Field, pattern: bool, wide: bool) -> Clause:
-        if not pattern:
+    def _flat(self, flat: str, wanted: Field, pattern: bool, wide: bool) -> Clause:
+        """Of what is below a `flattened` field each value is one word, whatever it was; patterns it can't look for."""
+        if not pattern and not _POWER.fullmatch(wanted.value):
             return {"term": {wanted.name: wanted.value}}
-        return {"exists": {"field": "container.labels"}} if wide else NONE
+        return {"exists": {"field": flat}} if wide else NONE
+
+    def _odd(self, wanted: Field, pattern: bool, wide: bool) -> Clause:
+        """Fields whose text the server has in another form than the document: addresses, times, long texts."""
+        if LATER[wanted.name] == IP and not pattern:
+            return {"term": {wanted.name: wanted.value}} if wide and fits(wanted.name, wanted.value) else NONE
+        return _any([{"exists": {"field": wanted.name}}, _too_long(wanted.name)]) if wide else NONE
 
     def _unmapped(self, wanted: Field, pattern: bool, wide: bool) -> Clause:
         if not wide:
@@ -195,12 +213,15 @@ def _wildcard(name: str, value: str) -> Clause:
 
 
 def _too_long(name: str) -> Clause:
+    """Of a field that is not in the index: too long for it, or of another kind."""
     return {"term": {"_ignored": name}}
 
 
 def _is_long(value: str) -> bool:
     digits = value.removeprefix("-")
-    return digits.isascii() and digits.isdecimal() and str(int(digits)) == digits and len(digits) < 19
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20):
+        return False
+    return str(int(digits)) == digits and -(1 << 63) <= int(value) < 1 << 63
 
 
 def _range(query: Query) -> list[Clause]:

@@ -6,11 +6,12 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from towline.errors import UsageError
-from towline.query import Query, matches
+from towline.query import Query, matches, names
 from towline.stores import Document
 from towline.stores.es_address import Address
 from towline.stores.es_ask import ask
 from towline.stores.es_errors import translated
+from towline.stores.es_fields import LATER, column
 from towline.stores.es_query import Clause, Translation
 from towline.stores.es_template import ANALYZER
 from towline.times import format_time
@@ -24,14 +25,14 @@ class Reader:
     """Safe to call from several threads."""
 
     def __init__(self, client: Elasticsearch, address: Address) -> None:
-        self._client, self._address, self._stream = client, address, address.layout.stream
+        self._client, self._address, self._stream = client, address, address.layout.reads
 
     def search(self, query: Query) -> Iterator[Document]:
         with translated(self._address.shown):
             first = self._few(query)
             if first is not None:
                 return iter(first)
-            translation = self.translation()
+            translation = self.translation(query)
             body = {"query": translation.query(query), "sort": _order(query.order), "size": PAGE}
             pages = self._pages(body | translation.extra)
             begin = next(pages, [])
@@ -41,7 +42,7 @@ class Reader:
         """All that is wanted by a single request, or None where that does not do."""
         if not 0 < query.limit <= PAGE:
             return None
-        translation = self.translation()
+        translation = self.translation(query)
         body = {"query": translation.query(query), "sort": _order(query.order), "size": query.limit}
         answer = ask(self._client, self._address, self._stream, body | translation.extra)
         hits = [hit["_source"] for hit in answer["hits"]["hits"]]
@@ -84,16 +85,16 @@ class Reader:
         except Exception:  # it goes by itself after KEEP
             return
 
-    def translation(self) -> Translation:
-        return Translation(words=self._cuts_words())
-
-    def _cuts_words(self) -> bool:
-        """Whether all backing indices cut messages into words as we do."""
+    def translation(self, query: Query) -> Translation:
+        """By what the backing indices have: words of messages cut as we do it, and the fields that the query names."""
+        named = sorted({column(name) for name in names(query.condition)} & LATER.keys())
         answer = self._client.options(ignore_status=404).indices.get_field_mapping(
-            fields="message", index=self._stream, ignore_unavailable=True, allow_no_indices=True,
-            filter_path="*.mappings.message.mapping").body  # fmt: skip
-        found = [row["mappings"]["message"]["mapping"]["message"].get("analyzer") for row in answer.values()]
-        return bool(found) and all(analyzer == ANALYZER for analyzer in found)
+            fields=["message", *named], index=self._stream, ignore_unavailable=True, allow_no_indices=True
+        ).body  # fmt: skip
+        rows = [row["mappings"] for row in answer.values() if "mappings" in row]
+        analyzers = [row["message"]["mapping"]["message"].get("analyzer") for row in rows if "message" in row]
+        words = bool(analyzers) and all(analyzer == ANALYZER for analyzer in analyzers)
+        return Translation(words, frozenset(name for name in named if not all(name in row for row in rows)))
 
     def context(self, hit: Document, before: int, after: int) -> tuple[list[Document], list[Document]]:
         try:

@@ -24,7 +24,7 @@ def histogram(client: Elasticsearch, address: Address, translation: Translation,
     levels = {"filters": {"other_bucket_key": _OTHER, "filters": {level: _level(level) for level in LEVELS}}}
     body = {"size": 0, "query": translation.query(query),
             "aggs": {"time": {"date_histogram": time, "aggs": {"level": levels}}}}  # fmt: skip
-    answer = ask(client, address, address.layout.stream, body | translation.extra)
+    answer = ask(client, address, address.layout.reads, body | translation.extra)
     found = Histogram()
     for row in answer.get("aggregations", {}).get("time", {}).get("buckets", ()):
         for level, part in row["level"]["buckets"].items():
@@ -58,7 +58,7 @@ def containers(client: Elasticsearch, address: Address, limit: int, name: str = 
         "all": {"cardinality": {"field": "container.id", "precision_threshold": 40_000}},
     }  # fmt: skip
     body = {"size": 0, "aggs": aggs, **({"query": _called(name)} if name else {})}
-    found = ask(client, address, address.layout.stream, body).get("aggregations", {})
+    found = ask(client, address, address.layout.reads, body).get("aggregations", {})
     rows = found.get("containers", {}).get("buckets", ())
     total = int(found.get("all", {}).get("value", 0))
     return [_known(row) for row in rows], max(total, len(rows))

@@ -13,22 +13,28 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch
 
+from towline.fields import REST
 from towline.stores import Retention
 from towline.stores.es_address import Address, Layout
 from towline.stores.es_ask import JSON
 from towline.stores.es_errors import cause, translated
+from towline.stores.es_fields import FLAT as _FLAT
+from towline.stores.es_fields import WORD as _KEYWORD
+from towline.stores.es_fields import added, merged
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
+"""1: lines without fields of their own; 2: fields that were found in the line (towline.fields)."""
 PRIORITY = 250
 """Above the built-in template of `logs-*-*` (100) and those of Elastic's integrations (200)."""
-MAX_KEYWORD = 1024
-"""Longer values are kept, not indexed. Lucene takes no term beyond 32766 bytes; nobody looks for one beyond this."""
 ANALYZER = "towline"
 CUSTOM = "logs-docker@custom"
 """The component template that is the user's: Towline reads it and never writes it."""
 _META = {"description": f"Installed by Towline; put settings of your own into {CUSTOM}"}
+
+OURS = {"towline": VERSION}
+"""In the mapping of each of our indices."""
 
 JsonObject = dict[str, Any]
 Way = tuple[JsonObject, JsonObject]
@@ -36,8 +42,6 @@ Way = tuple[JsonObject, JsonObject]
 
 _JOINTS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA1), 0x2007, 0x202F)] + list("_^`¨¯´¸")
 """Characters between words that are no whitespace, punctuation or symbol to the server, or not on every version."""
-
-_KEYWORD = {"type": "keyword", "ignore_above": MAX_KEYWORD}
 
 
 def _objects(**properties: Any) -> dict[str, Any]:
@@ -49,7 +53,7 @@ _SHARED = {
         id=_KEYWORD,
         name=_KEYWORD,
         image=_objects(name=_KEYWORD),
-        labels={"type": "flattened", "ignore_above": MAX_KEYWORD},
+        labels=_FLAT,
     ),
     "host": _objects(name=_KEYWORD),
     "service": _objects(name=_KEYWORD),
@@ -67,9 +71,8 @@ _EVENT = _objects(sequence={"type": "long"}, kind=_KEYWORD, action=_KEYWORD, rea
 
 
 def line_mapping(message: dict[str, Any]) -> dict[str, Any]:
-    return {"dynamic": False, "date_detection": False,
-            "properties": {"@timestamp": {"type": "date_nanos"}, "message": message, "stream": _KEYWORD,
-                           "event": _EVENT, **_SHARED}}  # fmt: skip
+    own = {"@timestamp": {"type": "date_nanos"}, "message": message, "stream": _KEYWORD, "event": _EVENT, **_SHARED}
+    return {"dynamic": False, "date_detection": False, "properties": merged(own, added(message)), "_meta": OURS}
 
 
 def dead_letter_mapping() -> dict[str, Any]:
@@ -139,12 +142,12 @@ def install(client: Elasticsearch, address: Address, retention: Retention | None
     """
     layout = address.layout
     with translated(address.shown):
-        if retention is None and _installed(client, f"towline-{layout.stream}") is not None:
+        if retention is None and installed(client, f"towline-{layout.stream}") is not None:
             return
         _templates(client, layout, retention or Retention())
         if retention is not None and not retention.default:
             for stream in (layout.stream, layout.dead_letters):
-                _retain(client, stream, retention)
+                retain(client, stream, kept_by(retention))
 
 
 def _templates(client: Elasticsearch, layout: Layout, retention: Retention) -> None:
@@ -152,33 +155,34 @@ def _templates(client: Elasticsearch, layout: Layout, retention: Retention) -> N
     ways = [({**settings, **analysis}, line_mapping(message)) for message, analysis in _MESSAGES]
     # A document that the failure store takes is answered like a stored one; the lines' ledger wants the refusal.
     _put(client, layout.stream, ways, retention, failure_store=False)
+    _extend(client, layout.stream, [added(message) for message, _ in _MESSAGES])
     _put(client, layout.dead_letters, [(settings, dead_letter_mapping())], retention, failure_store=True)
 
 
-def _lifecycle(retention: Retention) -> dict[str, Any]:
+def kept_by(retention: Retention) -> JsonObject:
+    """The lifecycle that keeps lines so long."""
     return {"data_retention": f"{max(1, round(retention.age))}s"} if retention.age else {}
 
 
-def _kept(before: JsonObject) -> JsonObject:
+def lifecycle_of(before: JsonObject) -> JsonObject:
     """The lifecycle of a template that is there."""
     lifecycle = before.get("template", {}).get("lifecycle", {})
     return {name: value for name, value in lifecycle.items() if name == "data_retention"}
 
 
-def _retain(client: Elasticsearch, stream: str, retention: Retention) -> None:
+def retain(client: Elasticsearch, stream: str, lifecycle: JsonObject) -> None:
     """A template reaches data streams that are made later; one that is there has a lifecycle of its own."""
-    age = _lifecycle(retention).get("data_retention", "for ever")
     answer = client.options(ignore_status=(400, 403, 404, 405)).perform_request(
-        "PUT", f"/_data_stream/{stream}/_lifecycle", headers=JSON, body=_lifecycle(retention))  # fmt: skip
+        "PUT", f"/_data_stream/{stream}/_lifecycle", headers=JSON, body=lifecycle)  # fmt: skip
     if answer.meta.status == 200:
-        log.info("data stream %s keeps lines %s", stream, age)
+        log.info("data stream %s keeps lines %s", stream, lifecycle.get("data_retention", "for ever"))
     elif answer.meta.status == 403:
         log.warning("the retention of data stream %s stays as it is: this account may not change it", stream)
-    elif answer.meta.status != 404 and retention.age:
+    elif answer.meta.status != 404 and lifecycle:
         log.warning("this server has no data stream lifecycle: nothing in %s is ever forgotten", stream)
 
 
-def _installed(client: Elasticsearch, name: str) -> JsonObject | None:
+def installed(client: Elasticsearch, name: str) -> JsonObject | None:
     """An index template, None where there is none of that name."""
     found = client.options(ignore_status=404).indices.get_index_template(name=name).body
     rows = [row["index_template"] for row in found.get("index_templates", ())]
@@ -188,11 +192,11 @@ def _installed(client: Elasticsearch, name: str) -> JsonObject | None:
 def _put(client: Elasticsearch, stream: str, ways: Sequence[Way], retention: Retention, *, failure_store: bool) -> None:
     """Both parts of a stream's template, in the first of these ways that the server has what it needs for."""
     name = f"towline-{stream}"
-    before = _installed(client, name)
+    before = installed(client, name)
     if before is not None and int(before.get("version") or 0) > VERSION:
         log.info("index template %s is of a newer version: left as it is", name)
         return
-    lifecycle = _kept(before) if before is not None and retention.default else _lifecycle(retention)
+    lifecycle = lifecycle_of(before) if before is not None and retention.default else kept_by(retention)
     body = template(stream, [f"{name}@base", CUSTOM], lifecycle, failure_store)
     for way in ways:
         try:
@@ -207,10 +211,31 @@ def _put(client: Elasticsearch, stream: str, ways: Sequence[Way], retention: Ret
     log.info("index template %s is %s", name, "made" if before is None else "up to date")
 
 
+def _extend(client: Elasticsearch, stream: str, ways: Sequence[JsonObject]) -> None:
+    """Fields that are new reach indices that are there, where server and account allow it; else with the next rollover.
+
+    Until then they are read from the documents (towline.stores.es_query): searches find the same, later.
+    """
+    rows = client.options(ignore_status=404).indices.get_field_mapping(
+        fields=REST, index=stream, ignore_unavailable=True, allow_no_indices=True).body  # fmt: skip
+    if all(row.get("mappings", True) for row in rows.values()):
+        return
+    reason = ""
+    for properties in ways:
+        for reach in ({}, {"write_index_only": "true"}):
+            answer = client.options(ignore_status=(400, 403, 404)).perform_request(
+                "PUT", f"/{stream}/_mapping", params=reach, headers=JSON, body={"properties": properties})  # fmt: skip
+            if answer.meta.status == 200:
+                log.info("data stream %s takes the fields of parsed lines", stream)
+                return
+            reason = reason or cause(answer.body)[1]
+    log.warning("data stream %s: fields of parsed lines are found fast from its next rollover on: %s", stream, reason)
+
+
 def _put_parts(client: Elasticsearch, name: str, base: JsonObject, body: JsonObject) -> None:
     plain = client.options(ignore_status=())
-    plain.cluster.put_component_template(name=f"{name}@base", **_arguments(base))
-    plain.indices.put_index_template(name=name, **_arguments(body))
+    plain.cluster.put_component_template(name=f"{name}@base", **arguments(base))
+    plain.indices.put_index_template(name=name, **arguments(body))
 
 
 def _lacks_a_part(error: ApiError) -> bool:
@@ -218,5 +243,5 @@ def _lacks_a_part(error: ApiError) -> bool:
     return any(each in reason for each in ("match_only_text", "char_group", ANALYZER))
 
 
-def _arguments(body: JsonObject) -> JsonObject:
+def arguments(body: JsonObject) -> JsonObject:
     return {("meta" if name == "_meta" else name): value for name, value in body.items()}

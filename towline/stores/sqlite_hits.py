@@ -1,6 +1,7 @@
 """The lines of a block that match a query, decoded as late as possible."""
 
 import logging
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import orjson
 import zstandard
 
 from towline.batch import ORIGIN_MARK
-from towline.query import Query, holds
+from towline.query import CONTAINER, And, Field, Node, Query, holds
 from towline.stores.sqlite_blocks import sequence_of, unpack
 from towline.stores.sqlite_plan import Plan
 from towline.times import nanoseconds
@@ -41,6 +42,20 @@ class Line:
         return found
 
 
+_ESCAPES = (b"\\u", b"\\/")
+"""Ways in which JSON may write a plain character otherwise."""
+_VERBATIM = re.compile(r"(?![-+.\d]+e[-+\d]+$)[A-Za-z0-9_.:/-]+", re.IGNORECASE | re.ASCII)
+
+
+def needles(condition: Node | None) -> list[bytes]:
+    """What each line that matches must hold, or its origin, so that most others need not be parsed: the values of
+    fields that are asked for. Numbers with an exponent may be written in several ways."""
+    if isinstance(condition, And):
+        return [needle for part in condition.parts for needle in needles(part)]
+    plain = isinstance(condition, Field) and condition.name != CONTAINER and _VERBATIM.fullmatch(condition.value)
+    return [condition.value.encode()] if isinstance(condition, Field) and plain else []
+
+
 class Reader:
     """Decodes blocks of one partition for one query."""
 
@@ -51,6 +66,7 @@ class Reader:
         self.until = nanoseconds(query.until) if query.until else FAR
         self._from = query.since.encode() if query.since else b""
         self._to = query.until.encode() if query.until else b"~"
+        self._needles = needles(self.condition)
         self._origins: dict[int, tuple[str, bytes]] = {}
 
     def run(self, connection: sqlite3.Connection, chosen: Plan, key: int, indexes: list[int] | None) -> list[Hit]:
@@ -72,10 +88,13 @@ class Reader:
         self, lines: list[bytes], container: str, origin: bytes, judge: bool, indexes: list[int] | None
     ) -> list[Hit]:
         found: list[Hit] = []
+        wanted = [needle for needle in self._needles if needle not in origin] if judge else []
         for index in range(len(lines)) if indexes is None else indexes:
             text = lines[index]
             stamp = text[15:45]
             if not self._from <= stamp < self._to:
+                continue
+            if wanted and not all(needle in text for needle in wanted) and not any(each in text for each in _ESCAPES):
                 continue
             line = Line(text, origin)
             if judge:

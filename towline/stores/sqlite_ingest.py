@@ -14,7 +14,7 @@ from towline.stores.sqlite_blocks import JsonProbe
 from towline.stores.sqlite_folder import Folder, Gone
 from towline.stores.sqlite_intake import Intake, joined
 from towline.stores.sqlite_partition import DamagedPartition, create, is_damage
-from towline.stores.sqlite_write import PartitionWriter, stored_ids
+from towline.stores.sqlite_write import PartitionWriter, known_events, stored_ids
 from towline.times import format_time
 
 log = logging.getLogger(__name__)
@@ -127,8 +127,8 @@ class Ingest:
             writer = self._ready()
             try:
                 intake = Intake(
-                    partial(self._stored, writer), self._probe, format_time(int(self._clock() * 1e6) * 1000)
-                )
+                    partial(self._stored, writer), partial(self._known, writer), self._probe,
+                    format_time(int(self._clock() * 1e6) * 1000))  # fmt: skip
                 verdicts = [intake.add(batch) for batch in batches]
                 writer.write(joined(intake.blocks), intake.letters)
                 return verdicts
@@ -169,6 +169,17 @@ class Ingest:
             try:
                 with self._folder.reading(number) as connection:
                     known |= stored_ids(connection, container, first, last)
+            except Gone:
+                self._sealed.pop(number, None)
+        return known
+
+    def _known(self, writer: PartitionWriter, keys: Sequence[str]) -> set[str]:
+        """Those of these events that any partition holds."""
+        known = known_events(writer.connection, keys)
+        for number in list(self._sealed):
+            try:
+                with self._folder.reading(number) as connection:
+                    known |= known_events(connection, keys)
             except Gone:
                 self._sealed.pop(number, None)
         return known

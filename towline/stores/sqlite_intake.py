@@ -5,13 +5,19 @@ from collections.abc import Callable, Sequence
 from towline.batch import Batch, Section
 from towline.stores import Rejected, Verdict
 from towline.stores.sqlite_blocks import Block, JsonProbe, cut
-from towline.stores.sqlite_write import Letter
+from towline.stores.sqlite_write import Letter, event_key
 
 
 class Intake:
-    """Collects `blocks` and `letters` to write; `stored` (container, first, last) gives ids that are there already."""
+    """Collects `blocks` and `letters` to write; `stored` (container, first, last) gives ids that are there already,
+    `known` those of these events (event_key) that are."""
 
-    def __init__(self, stored: Callable[[str, int, int], set[bytes]], probe: JsonProbe, when: str) -> None:
+    def __init__(
+        self, stored: Callable[[str, int, int], set[bytes]], known: Callable[[Sequence[str]], set[str]],
+        probe: JsonProbe, when: str,
+    ) -> None:  # fmt: skip
+        self._known = known
+        self._seen_events: set[str] = set()
         self.blocks: list[Block] = []
         self.letters: list[Letter] = []
         self._stored, self._probe, self._when = stored, probe, when
@@ -25,7 +31,7 @@ class Intake:
         stored = duplicate = 0
         blocks, rejected = cut(section, self._probe.elements)
         for block in blocks:
-            fresh = self._fresh(block)
+            fresh = self._fresh(block) if section.origin.of_container else self._fresh_events(block)
             count = len(fresh.ids) if fresh else 0
             stored += count
             duplicate += len(block.ids) - count
@@ -46,6 +52,21 @@ class Intake:
         if fresh:
             self.blocks.append(fresh)
             self._seen.setdefault(container, []).append((first, last, unique))
+        return fresh
+
+    def _fresh_events(self, block: Block) -> Block | None:
+        """An event that comes again may have another time, so only its id counts."""
+        keys = [event_key(block, one) for one in block.ids]
+        seen = self._known(keys) | self._seen_events
+        repeated: set[int] = set()
+        for index, key in enumerate(keys):
+            if key in seen:
+                repeated.add(index)
+            seen.add(key)
+        self._seen_events.update(keys)
+        fresh = block.without(repeated)
+        if fresh:
+            self.blocks.append(fresh)
         return fresh
 
 

@@ -24,6 +24,8 @@ PATIENCE = 3.0
 """Seconds after which a histogram is given as far as it got."""
 _LINES = (1 << SLOT) - 1
 _MILLISECOND = 1_000_000
+_OF_CONTAINERS = """SELECT container, json, lines, first_ns, last_ns FROM sources
+    WHERE lines > 0 AND container != ''"""
 
 
 class _Late(Exception):

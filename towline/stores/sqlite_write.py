@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import zstandard
 
 from towline.batch import Origin
@@ -19,6 +20,9 @@ _OVERLAPPING = """SELECT payload FROM blocks WHERE source IN (SELECT id FROM sou
     AND last_ns >= ? AND first_ns <= ?"""
 _WORDS = """INSERT INTO words(rowid, message, source) WITH incoming(first, source, texts) AS (VALUES {})
     SELECT first + key, value, source FROM incoming CROSS JOIN json_each(texts)"""
+_EVENTS = "CREATE TABLE IF NOT EXISTS events(id TEXT PRIMARY KEY) WITHOUT ROWID"
+"""Made with the first event: most stores have none, and files of before have no such table."""
+_KNOWN = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))"
 _LETTER = """INSERT INTO dead_letters(identity, reason, original, rejected, origin) VALUES (?,?,?,?,?)
     ON CONFLICT(identity, original) DO UPDATE SET reason = excluded.reason, rejected = excluded.rejected
     WHERE reason != excluded.reason"""
@@ -47,6 +51,19 @@ def stored_ids(connection: sqlite3.Connection, container: str, first: int, last:
         except zstandard.ZstdError as error:
             log.warning("a block of container %s is damaged and left out: %s", container, error)
     return found
+
+
+def event_key(block: Block, identity: bytes) -> str:
+    """What no other event has: two datasets may use the same ids."""
+    return f"{block.origin.fields.get('data_stream', {}).get('dataset', '')}/{identity.decode()}"
+
+
+def known_events(connection: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
+    """Those of these events (by `event_key`) that the partition holds."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+        return set()
+    rows = connection.execute(_KNOWN, (orjson.dumps(list(keys)).decode(),))
+    return {row[0] for row in rows}
 
 
 def _portions(blocks: Sequence[Block]) -> Iterator[list[Block]]:
@@ -107,8 +124,16 @@ class PartitionWriter:
         ordered = sorted(blocks, key=lambda block: keys[id(block)])
         for some in _portions(ordered):
             self._index(some, keys)
+        self._note([block for block in blocks if not block.origin.of_container])
         for block in blocks:
             self._keep(block, keys[id(block)], self._source(block.origin))
+
+    def _note(self, blocks: Sequence[Block]) -> None:
+        """The identities of events."""
+        if blocks:
+            self.connection.execute(_EVENTS)
+            keys = [(event_key(block, identity),) for block in blocks for identity in block.ids]
+            self.connection.executemany("INSERT OR IGNORE INTO events VALUES (?)", keys)
 
     def _index(self, blocks: Sequence[Block], keys: Mapping[int, int]) -> None:
         """The words of the blocks, in one statement."""
@@ -138,9 +163,10 @@ class PartitionWriter:
     def _source(self, origin: Origin) -> int:
         known = self._sources.get(origin.json)
         if known is None:
+            container = origin.container_id if origin.of_container else ""
             row = self.connection.execute(
                 "INSERT INTO sources(json, container, service) VALUES (?,?,?) RETURNING id",
-                (origin.json.decode(), origin.container_id, origin.service)).fetchone()  # fmt: skip
+                (origin.json.decode(), container, origin.service)).fetchone()  # fmt: skip
             known = self._sources[origin.json] = int(row[0])
         return known
 
