@@ -8,9 +8,10 @@ log = logging.getLogger(__name__)
 class Problem:
     """`text` is "" while all is well. Each text is logged once, and once that it is over."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, log: logging.Logger = log) -> None:
         self.text = ""
         self._role = role
+        self._log = log
         self._said: set[str] = set()
 
     def __bool__(self) -> bool:
@@ -19,11 +20,11 @@ class Problem:
     def begins(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            log.warning("queue (%s): %s. Trying again", self._role, text)
+            self._log.warning("queue (%s): %s. Trying again", self._role, text)
         self.text = text
 
     def ends(self) -> None:
         if self.text:
-            log.info("queue (%s): well again", self._role)
+            self._log.info("queue (%s): well again", self._role)
         self._said.clear()
         self.text = ""

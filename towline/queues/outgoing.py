@@ -71,7 +71,7 @@ class Outgoing:
         self._closing = threading.Event()
         self._asked = threading.Event()
         self._began = 0.0
-        self._problem = Problem("out")
+        self._problem = Problem("out", log)
         self._thread: threading.Thread | None = None
 
     def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
