@@ -20,7 +20,7 @@ from shipper.spool import Spool, Token
 from shipper.tail import Mark, Tail
 from towline import metrics
 from towline.batch import Batch, Section
-from towline.queues import Queue
+from towline.queues import Outlet
 
 BATCH_BYTES = 512 << 10
 LINGER = 0.05
@@ -38,7 +38,7 @@ class Outbox:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Outlet,
         spool: Spool,
         memory: int,
         node: str,

@@ -31,7 +31,7 @@ from shipper.wake import Wake
 from shipper.watch import Watcher
 from towline.batch import Section
 from towline.engine import Engine
-from towline.queues import Queue
+from towline.queues import Outlet
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class ShipSettings:
 class Shipper:
     """Runs until `stop`, whatever the engine and the queue do."""
 
-    def __init__(self, queue: Queue, settings: ShipSettings, lost: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, queue: Outlet, settings: ShipSettings, lost: Callable[[], int] = lambda: 0) -> None:
         """`lost`: how often lines that had been stored were lost, ever (shipper.losses).
 
         Raises TowlineError where the state folder or a setting can't be used.

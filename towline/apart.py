@@ -15,7 +15,7 @@ from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
 from towline.metrics import QUEUE_BYTES, REGISTRY
 from towline.places import make_folder
-from towline.queues import Queue, open_queue
+from towline.queues import Queue, open_outlet, open_queue
 from towline.service import Actor, Group, signals
 from towline.stores import Retention, Store, open_store
 
@@ -45,7 +45,7 @@ def ship(queue_url: str, listen: tuple[str, int], settings: ShipSettings) -> Non
     probe(listen)
     make_folder(settings.state, "--state")
     with ExitStack() as parts:
-        queue = open_queue(queue_url, max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
+        queue = open_outlet(queue_url, max_bytes=settings.memory // 2)  # the rest is for what may go to the spool
         parts.callback(queue.close)
         QUEUE_BYTES.set_function(queue.depth)
         shipper = Shipper(queue, settings)

@@ -144,8 +144,11 @@ SPOOL = Setting("spool", Size(), "1G", "Most bytes on disk for lines that the qu
 KEEP_AGE = Setting("keep-age", Age(), "14d", "Forget stored lines older than this. 0: never.")
 KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never. "
                     "SQLite only: Elasticsearch forgets by age alone.")  # fmt: skip
-QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer: amqp://USER@HOST/ or amqps://USER@HOST/VHOST.",
-                filed=True)  # fmt: skip
+QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer: amqp://USER@HOST/ or amqps://USER@HOST/VHOST. "
+                "For `ship` also a way out: forward://HOST:24224 (Fluentd, Fluent Bit), forwards:// (over TLS), "
+                "file:///PATH, stdout://.", filed=True)  # fmt: skip
+QUEUE_SHARED_KEY = Setting("queue-shared-key", str, None, "Key that the receiver behind forward:// shares with us.",
+                           secret=True)  # fmt: skip
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9200 (Elasticsearch; several hosts with "
                 "commas). Default: the store below --data.", filed=True)  # fmt: skip
 STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
@@ -188,7 +191,7 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
                 secret=True)  # fmt: skip
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
-            KEEP_AGE, KEEP_SIZE, QUEUE, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
+            KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
             STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, PROCFS, SYSFS,
             ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
