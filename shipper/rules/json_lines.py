@@ -25,9 +25,9 @@ _GROWTH = 4, 1 << 16
 """How many times its own size, and bytes beyond that, all names of a line may have: a long name repeats in each name
 below it. Beyond, objects are kept as JSON text."""
 
-_INEXACT = re.compile(r"[0-9.]{19}|[0-9][eE]-[0-9]{3}")
-"""A number that may say more than a double holds: more than 17 digits, or next to nothing."""
-_SPACED = (" :", "\t:", "\n:", "\r:", '\\\\":')
+_LONG = re.compile(r"[:,\[\s]-?[0-9.]{19}")
+_TINY = re.compile(r"[0-9][eE]-[0-9]{3}")
+"""Numbers that may say more than a double holds: more than 17 digits, or next to nothing."""
 
 
 class NotSoError(Exception):
@@ -60,14 +60,20 @@ def _flat(text: str) -> _Flat:
     except orjson.JSONDecodeError:
         return _flattened(_exactly(text), text)
     flat = _flattened(document, text)
-    if _is_unique(flat.keys, text) and not (flat.floats and _INEXACT.search(text)):
+    if _is_unique(flat.keys, text) and not (flat.floats and _is_inexact(text)):
         return flat
     return _flattened(_exactly(text), text)
 
 
 def _is_unique(keys: int, text: str) -> bool:
     """Whether no object has a key twice: then as many names came out as stand in the text. Doubt is no."""
-    return keys == text.count('":') - text.count('\\":') and not any(sign in text for sign in _SPACED)
+    if keys != text.count('":') - text.count('\\":'):
+        return False
+    return not (" :" in text or '\\\\":' in text or "\t:" in text or "\n:" in text or "\r:" in text)
+
+
+def _is_inexact(text: str) -> bool:
+    return bool(_LONG.search(text) or (("e-" in text or "E-" in text) and _TINY.search(text)))
 
 
 def _exactly(text: str) -> Any:

@@ -20,7 +20,10 @@ Parser = Callable[[str], Fields | None]
 """Dotted names → values of a line; "message" replaces its text, "time" is its own time. None: not of this form."""
 
 LONGEST = 64 << 10
-"""Characters of a line that a pattern is tried on: so its time is bounded, and longer lines are no access log."""
+"""Bytes of a line that a pattern is tried on: so its time is bounded, and longer lines are no access log."""
+WORK = 16 << 20
+"""RE2's time grows with bytes times the size of the compiled pattern, at most some 5 ns each: a pattern of a hundred
+instructions (an access log's) sees lines up to LONGEST, one of 2,000 up to 8 KiB."""
 MEMORY = 1 << 20
 """Bytes that RE2 may take for a pattern; it refuses a larger one, since time per sign grows with it."""
 
@@ -41,29 +44,37 @@ def regex(text: str) -> Parser:
     options = re2.Options()
     options.log_errors, options.max_mem = False, MEMORY
     try:
-        compiled = re2.compile(text, options)
+        compiled = re2.compile(text.encode(), options)
     except re2.error as error:
         reason = error.args[0] if error.args else "it can't be read"
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
         raise ValueError(
             f"{reason}; write a regular expression that RE2 takes (no look-around, no back references)"
         ) from error
-    names = {index: name.replace("__", ".") for name, index in compiled.groupindex.items()}
+    names = [(index, name.decode().replace("__", ".")) for name, index in compiled.groupindex.items()]
     if not names:
         raise ValueError(r"no group has a name; write (?P<status>\d{3}) for each field")
-    return _Regex(compiled.search, [names.get(index) for index in range(1, compiled.groups + 1)])
+    return _Regex(compiled.search, names, min(LONGEST, WORK // compiled.programsize))
 
 
 @dataclass(frozen=True)
 class _Regex:
-    search: Callable[[str], Any]
-    names: list[str | None]
+    """Works on bytes: of text, the binding counts the characters of every group (a third of the time)."""
+
+    search: Callable[[bytes], Any]
+    names: list[tuple[int, str]]
+    longest: int
 
     def __call__(self, text: str) -> Fields | None:
-        if len(text) > LONGEST or (found := self.search(text)) is None:
+        encoded = text.encode()
+        if len(encoded) > self.longest or (match := self.search(encoded)) is None:
             return None
-        values = zip(self.names, found.groups(), strict=True)
-        return placed({name: value for name, value in values if name and value is not None})
+        found = {}
+        for index, name in self.names:
+            start, end = match.span(index)
+            if start >= 0:
+                found[name] = encoded[start:end].decode()
+        return placed(found)
 
 
 @dataclass(frozen=True)

@@ -80,4 +80,6 @@ def test_a_pattern_that_backtracks_elsewhere_takes_no_time_here() -> None:
     assert parse("a" * (LONGEST - 1) + "b") is None
     assert parse("a" * LONGEST) == {"a": "a" * LONGEST}
     assert parse("a" * (LONGEST + 1)) is None
+    assert read("(?P<a>(a?){900}a{900})")("ab" * (LONGEST // 2)) is None
+    assert read("(?P<a>(a?){900}a{900})")("a" * 1000) == {"a": "a" * 1000}
     assert read("%{a} %{b} %{c}")(" " * (LONGEST // 2)) is not None
