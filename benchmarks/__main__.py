@@ -20,9 +20,21 @@ from benchmarks.ground import ENGINE, QUICK, Ground, Sizes
 from benchmarks.picture import svg
 from benchmarks.table import as_text, kept, machine, now, write_json
 
-GROUPS = ("shipper", "indexer", "end_to_end", "ids", "idle", "latency", "embedded", "growth", "cluster", "exporter")
+GROUPS = (
+    "shipper",
+    "indexer",
+    "end_to_end",
+    "ids",
+    "idle",
+    "latency",
+    "embedded",
+    "growth",
+    "cluster",
+    "exporter",
+    "rules",
+)
 ORDER = ("shipper", "indexer", "end to end", "elasticsearch", "idle", "latency", "embedded", "growth", "cluster",
-         "exporter")  # fmt: skip
+         "exporter", "labels")  # fmt: skip
 """Of the groups, by the names in the table."""
 HERE = Path(__file__).parent
 

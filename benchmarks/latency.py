@@ -19,7 +19,7 @@ LOOK_EVERY = 0.02
 REFRESH = 5.0
 """Seconds: `refresh` of the store's URL where nothing else is said."""
 MARK = "whenfound"
-"""A word that only the lines have that are looked for: a search for them should not be what the machine is busy with."""
+"""A word that only the lines looked for have: the search for them is not to be what the machine is busy with."""
 Found = Callable[[], dict[str, float]]
 """What a search finds now: message to stamp, in seconds since the epoch."""
 
