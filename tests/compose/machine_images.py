@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-OURS = ("python3", "python3-venv", "openssl", "bash")
+OURS = ("python3", "python3-venv", "openssl", "bash", "libstdc++6")
 """What compose/Dockerfile wants of its BASE."""
 THEIRS = ("bash", "curl", "wget", "rabbitmq-server", "openjdk-17-jre-headless", "haproxy", "prometheus",
           "prometheus-alertmanager")  # fmt: skip
