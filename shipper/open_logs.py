@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from shipper.container import Container
+from shipper.parcel import Giver
 from shipper.ruled import ruled_of
 from shipper.rules.table import Reading, read
 from shipper.schedule import Schedule
 from shipper.sources import Source
 from shipper.tail import Row, Tail
 from towline import metrics
+from towline.batch import Origin
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ class OpenLogs:
         self._running: set[str] = set()
         self._found: dict[str, _Found] = {}
         self._inbox: deque[Callable[[], None]] = deque()
+        self.delivered: Callable[[str, int | None], bool] = lambda driver, port: False
+        """Whether what a log driver sends to a port comes to a listener of ours: then it is not read as well."""
 
     # --- in the watcher's threads
 
@@ -93,9 +97,14 @@ class OpenLogs:
         self._inbox.append(what)
         self._wake()
 
+    def origin(self, container_id: str) -> Origin | None:
+        """What stands in each line of this container, None where it is not known (yet). From any thread."""
+        container = self._containers.get(container_id)
+        return container.origin if container else None
+
     # --- in the shipper's thread
 
-    def __contains__(self, tail: Tail) -> bool:
+    def __contains__(self, tail: Giver) -> bool:
         return self._tails.get(tail.id) is tail
 
     def take_in(self) -> bool:
@@ -176,7 +185,9 @@ class OpenLogs:
 
     def _describe(self, container: Container) -> None:
         tail = self._tails.get(container.id)
-        if tail is not None:
+        if tail is not None and self.delivered(container.driver, container.sends_to):
+            self._drop(tail)
+        elif tail is not None:
             tail.origin = container.origin
             tail.source.tty = container.tty
             self._rule(tail, container)

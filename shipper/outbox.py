@@ -15,9 +15,8 @@ from functools import partial
 from prometheus_client import Counter
 
 from shipper.hold import OLD, Allowance, Hold, stamp_of
-from shipper.parcel import Filling, Parcel
+from shipper.parcel import Filling, Giver, Markable, Parcel
 from shipper.spool import Spool, Token
-from shipper.tail import Mark, Tail
 from towline import metrics
 from towline.batch import Batch, Section
 from towline.queues import Outlet
@@ -67,7 +66,7 @@ class Outbox:
         self._heard = 0.0
         self._stuck = False
         self._spooled: list[Parcel] = []
-        self._moved: set[Tail] = set()
+        self._moved: set[Giver] = set()
         self._lost: dict[str, int] = {}
         for service, lines in spool.lines().items():
             metrics.of(metrics.LINES_READ, service).inc(lines)
@@ -101,7 +100,7 @@ class Outbox:
         """Why lines wait, "" while they don't for long."""
         return f"the queue has taken nothing for more than {SPOOL_AFTER:.0f} s" if self._stuck else ""
 
-    def add(self, tail: Tail, section: Section, mark: Mark, now: float) -> None:
+    def add(self, tail: Giver, section: Section, mark: Markable, now: float) -> None:
         """Take a section just read; it leaves with the next flush."""
         metrics.of(metrics.LINES_READ, section.origin.service).inc(section.count)
         metrics.of(metrics.LINES_IN_FLIGHT, section.origin.service).inc(section.count)
@@ -112,7 +111,7 @@ class Outbox:
         if filling.size >= BATCH_BYTES:
             self._close(filling, now)
 
-    def skip(self, tail: Tail, mark: Mark) -> None:
+    def skip(self, tail: Giver, mark: Markable) -> None:
         """Nothing of what was read goes anywhere: it is as safe as it can be."""
         mark.done = True
         self._moved.add(tail)
@@ -145,7 +144,7 @@ class Outbox:
         metrics.SPOOL_BYTES.set(self._spool.bytes)
         self._count_damage()
 
-    def settle(self, now: float) -> set[Tail]:
+    def settle(self, now: float) -> set[Giver]:
         """Count what was confirmed since the last call; the tails whose checkpoint may have moved."""
         while self._confirmed:
             item = self._confirmed.popleft()

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shipper.checkpoint import Checkpoints
 from shipper.container import Node
 from shipper.early import EarlyLogs
 from shipper.filters import Filters, own_containers
 from shipper.hold import EVERY
+from shipper.inputs.settings import InputSettings
 from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
 from shipper.outbox import Outbox
@@ -32,6 +34,9 @@ from shipper.watch import Watcher
 from towline.batch import Section
 from towline.engine import Engine
 from towline.queues import Outlet
+
+if TYPE_CHECKING:  # it is loaded where there are listeners
+    from shipper.inputs.inputs import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +60,7 @@ class ShipSettings:
     max_line: int = 1 << 20
     memory: int = 32 << 20
     spool: int = 1 << 30
+    inputs: InputSettings = InputSettings()
 
 
 class Shipper:
@@ -81,6 +87,7 @@ class Shipper:
         self._watcher = Watcher(
             engine, self._logs, filters, settings.node, engine_root=settings.engine_root, connected=self._look_early
         )
+        self._inputs = self._listen(settings.inputs) if settings.inputs else None
         self._stopping = threading.Event()
         self._unsaved = False
         self._saved = 0.0
@@ -89,11 +96,15 @@ class Shipper:
         _allow_open_files()
         watching = threading.Thread(target=self._watcher.run, name="watch", daemon=True)
         watching.start()
+        if self._inputs:
+            self._inputs.start()
         while not self._stopping.is_set():
             self._look_for_losses()
             self._wake.wait(self._round(time.monotonic()))
         self._watcher.stop()
         self._hand_over()
+        if self._inputs:
+            self._inputs.close()
         watching.join(5)
         self._early.close()
         self._logs.close_all()
@@ -107,7 +118,12 @@ class Shipper:
     @property
     def problem(self) -> str:
         """Why lines don't flow as they should, "" where they do."""
-        return self._watcher.problem or self._outbox.problem
+        return self._watcher.problem or self._outbox.problem or (self._inputs.problem if self._inputs else "")
+
+    @property
+    def listening(self) -> dict[str, tuple[str, int]]:
+        """The address of each listener for lines, by its name."""
+        return self._inputs.addresses if self._inputs else {}
 
     def _open(self, container_id: str, log_path: Path | None, row: Row | None, fresh: bool) -> Source:
         position = resume(row)[0] if row else None
@@ -115,7 +131,18 @@ class Shipper:
         held = self._early.take(container_id)
         return open_source(kind, engine, container_id, log_path, position, running=True, fresh=fresh, held=held)
 
+    def _listen(self, settings: InputSettings) -> "Inputs":
+        from shipper.inputs.inputs import Inputs
+
+        own = self._settings
+        inputs = Inputs(settings, own.memory, own.max_line, self._logs.origin, self._wake.set)
+        self._logs.delivered = inputs.takes
+        inputs.node = own.node or inputs.node
+        return inputs
+
     def _look_early(self, node: Node) -> None:
+        if self._inputs:
+            self._inputs.node = node.name
         if self._settings.source != "api":
             self._early.look_in((node.engine_root or node.data_root) / "containers")
 
@@ -123,12 +150,19 @@ class Shipper:
         """Everything that is due; the seconds until the next round."""
         more = self._logs.take_in()
         self._settle(now)
+        if self._inputs:
+            self._take_from(self._inputs, now)
         for tail in self._schedule.due(now):
             if tail in self._logs:
                 self._read(tail, now)
         self._publish(now)
         wait = min(self._schedule.wait(time.monotonic()), EVERY if self._outbox.holding else inf)
         return max(TICK, wait) if not self._outbox.room else min(TICK, wait) if more else wait
+
+    def _take_from(self, inputs: "Inputs", now: float) -> None:
+        """What came in otherwise than by a container's log."""
+        while (self._outbox.room or self._stopping.is_set()) and (handed := inputs.take()):
+            self._outbox.add(handed, handed.section, handed, now)
 
     def _look_for_losses(self) -> None:
         if self._losses.new():
@@ -187,6 +221,9 @@ class Shipper:
         """Read what only our open logs still hold, and wait for confirms; what is not confirmed after STOP_WITHIN goes
         to the spool."""
         deadline = time.monotonic() + STOP_WITHIN
+        if self._inputs:
+            self._inputs.stop_reading()
+            self._take_from(self._inputs, time.monotonic())
         self._logs.take_in()
         while (now := time.monotonic()) < deadline and (self._logs.vanishing() or not self._outbox.idle):
             for tail in self._logs.vanishing():

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from towline import config, logs
 from towline.cli_export import MEASURING, export_settings
+from towline.cli_inputs import LISTENING, input_settings
 from towline.config import (
     DATA,
     ENGINE,
@@ -42,7 +43,7 @@ KEEPING = (KEEP_AGE, KEEP_SIZE)
 
 
 @click.command(short_help="Collect logs and serve them, in one process.")
-@options(DATA, STATE, LISTEN, *READING, *KEEPING, *MEASURING, LOG_LEVEL)
+@options(DATA, STATE, LISTEN, *READING, *LISTENING, *KEEPING, *MEASURING, LOG_LEVEL)
 def up(**values: Any) -> None:
     """Collect the logs of all containers here and serve them, in one process.
 
@@ -68,7 +69,7 @@ def up(**values: Any) -> None:
         UpSettings(
             store=store_url(data),
             listen=values["listen"],
-            ship=ShipSettings(state=values["state"] or data / "state", **reading),
+            ship=ShipSettings(state=values["state"] or data / "state", **reading, inputs=input_settings(values)),
             retention=Retention(age=values["keep_age"], size=values["keep_size"]),
             memory=values["memory"],
             token=config.secret(TOKEN),
@@ -78,7 +79,7 @@ def up(**values: Any) -> None:
 
 
 @click.command(short_help="Read logs, publish them to a queue.")
-@options(QUEUE, DATA, STATE, LISTEN, *READING, LOG_LEVEL)
+@options(QUEUE, DATA, STATE, LISTEN, *READING, *LISTENING, LOG_LEVEL)
 def ship(queue: str | None, data: Path | None, state: Path | None, **values: Any) -> None:
     """Read the logs of all containers here and publish them to a queue (one per node).
 
@@ -95,7 +96,7 @@ def ship(queue: str | None, data: Path | None, state: Path | None, **values: Any
 
     folder = state or (data or config.default_data()) / "state"
     reading = {setting.parameter: values[setting.parameter] for setting in READING}
-    run(_broker("ship", queue), values["listen"], ShipSettings(state=folder, **reading))
+    run(_broker("ship", queue), values["listen"], ShipSettings(state=folder, **reading, inputs=input_settings(values)))
 
 
 @click.command(short_help="Take lines from a queue, put them into a store.")

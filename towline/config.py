@@ -171,6 +171,26 @@ PROMETHEUS_BEARER = Setting("prometheus-bearer", str, None, "Bearer token for Pr
 PROMETHEUS_CA = Setting("prometheus-ca", click.Path(path_type=Path), None, "PEM file of the authorities that "
                         "Prometheus' certificate must go back to. Default: those that the machine trusts.",
                         quiet=True)  # fmt: skip
+LISTEN_FORWARD = Setting("listen-forward", Address(), None, "Take lines by the fluent forward protocol here (Docker's "
+                         "fluentd log driver, fluent-logger, Fluentd, Fluent Bit), for example 127.0.0.1:24224.")  # fmt: skip
+LISTEN_GELF = Setting("listen-gelf", Address(), None, "Take GELF here, over UDP and TCP, for example 127.0.0.1:12201.")
+LISTEN_SYSLOG = Setting("listen-syslog", Address(), None, "Take syslog (RFC 5424 and 3164) here, over UDP and TCP, for "
+                        "example 127.0.0.1:5514.")  # fmt: skip
+LISTEN_NDJSON = Setting("listen-ndjson", Address(), None, "Take lines of JSON by HTTP POST here, for example "
+                        "127.0.0.1:8515; 200 means that they are safe.")  # fmt: skip
+FORWARD_SHARED_KEY = Setting("forward-shared-key", str, None, "Key that senders of forward messages have to know.",
+                             secret=True)  # fmt: skip
+FORWARD_USER = Setting("forward-user", str, "", "User that senders of forward messages have to be, with "
+                       "TOWLINE_FORWARD_PASSWORD.", quiet=True)  # fmt: skip
+FORWARD_PASSWORD = Setting("forward-password", str, None, "Password of TOWLINE_FORWARD_USER.", secret=True)
+NDJSON_TOKEN = Setting("ndjson-token", str, None, "What senders of NDJSON have to send as `Authorization: Bearer`.",
+                       secret=True)  # fmt: skip
+INPUT_CERTIFICATE = Setting("input-certificate", click.Path(path_type=Path), None, "PEM file of the certificate with "
+                            "which listeners for lines talk TLS on TCP.", quiet=True)  # fmt: skip
+INPUT_KEY = Setting("input-key", click.Path(path_type=Path), None, "PEM file of that certificate's private key.",
+                    quiet=True)  # fmt: skip
+INPUT_CA = Setting("input-ca", click.Path(path_type=Path), None, "PEM file of the authorities that senders' "
+                   "certificates must go back to. Default: senders need none.", quiet=True)  # fmt: skip
 PROCFS = Setting("procfs", click.Path(path_type=Path), "/proc", "Where metrics see the host's /proc.")
 SYSFS = Setting("sysfs", click.Path(path_type=Path), "/sys", "Where metrics see the host's /sys.")
 ROOTFS = Setting("rootfs", click.Path(path_type=Path), "/", "Where metrics see the host's root file system.")
@@ -192,7 +212,9 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
             KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
-            STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, PROCFS, SYSFS,
+            STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD,
+            LISTEN_GELF, LISTEN_SYSLOG, LISTEN_NDJSON, FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN,
+            INPUT_CERTIFICATE, INPUT_KEY, INPUT_CA, PROCFS, SYSFS,
             ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
