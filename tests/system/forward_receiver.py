@@ -98,6 +98,7 @@ class Receiver:
 
     def _greeted(self, connection: socket.socket, ping: Any, nonce: bytes, auth: bytes) -> bool:
         _, name, salt, theirs, user, password = ping
+        salt = salt.encode()  # text, as in Fluent Bit, which hangs up on anything else
         reason = ""
         if theirs != digest(salt, name.encode(), nonce, self.shared_key.encode()):
             reason = "shared_key mismatch"

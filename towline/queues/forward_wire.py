@@ -141,12 +141,16 @@ class Connection:
         if not _is(greeting, b"HELO") or not isinstance(greeting[1], dict):
             raise QueueUnavailable("what answers there does not speak the forward protocol: correct the port")
         nonce, auth = _bytes(greeting[1].get(b"nonce")), _bytes(greeting[1].get(b"auth"))
-        salt, name = os.urandom(16), socket.gethostname().encode()
+        salt, name = os.urandom(16).hex().encode(), socket.gethostname().encode()  # text: Fluent Bit takes no `bin`
         user = self._receiver.user if auth else ""
         password = _digest(auth, user.encode(), self._receiver.password.encode()) if auth else ""
         ours = _digest(salt, name, nonce, key.encode())
-        self._open.sendall(msgpack.packb(["PING", name.decode(), salt, ours, user, password]))
-        self._admitted(self._answer(deadline), salt, nonce, key)
+        self._open.sendall(msgpack.packb(["PING", name.decode(), salt.decode(), ours, user, password]))
+        try:
+            answer = self._answer(deadline)
+        except ConnectionResetError as error:
+            raise QueueUnavailable("it hangs up on our greeting: correct the shared key, user or password") from error
+        self._admitted(answer, salt, nonce, key)
 
     def _admitted(self, answer: Any, salt: bytes, nonce: bytes, key: str) -> None:
         if not _is(answer, b"PONG") or len(answer) < 5:
