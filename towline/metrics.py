@@ -77,12 +77,6 @@ REDACTIONS = Counter(
 MEASURED = Measured("towline_log_")
 """What labels make of services' lines (`towline.metric.NAME`)."""
 REGISTRY.register(MEASURED)
-LINES_UNPARSED = Counter(
-    "towline_lines_unparsed",
-    "Lines that are not of the form that labels say (unparsed), or whose own time is none (untimed); kept as they were.",
-    [*_SERVICE, "reason"],
-    registry=REGISTRY,
-)
 LINES_IN_FLIGHT = Gauge(
     "towline_lines_in_flight",
     "Lines read and not yet confirmed: in memory, in the queue's window, in the spool.",

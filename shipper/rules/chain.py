@@ -21,10 +21,6 @@ _UNREAD = ("unparsed", "untimed")
 """Flags of lines that a step could not read (shipper.rules.parse, shipper.rules.line_time)."""
 
 
-_UNREAD = ("unparsed", "untimed")
-"""Flags of lines that a step could not read (shipper.rules.parse, shipper.rules.line_time)."""
-
-
 class Step(Protocol):
     """Changes rows, all at once. One that raises changes nothing before: it finds everything, then sets columns."""
 
@@ -66,9 +62,6 @@ class Chain:
             taken.append(Timed(step.name, time.perf_counter() - began))
         for reason, count in rows.dropped.items():
             metrics.LINES_DROPPED.labels(self._service, reason).inc(count)
-        for reason in _UNREAD:
-            if count := sum(reason in flags for flags in rows.flags):
-                metrics.LINES_UNPARSED.labels(self._service, reason).inc(count)
         for reason in _UNREAD:
             if count := sum(reason in flags for flags in rows.flags):
                 metrics.LINES_UNPARSED.labels(self._service, reason).inc(count)
