@@ -101,6 +101,16 @@ class Exporter:
             raise ServiceUnavailable(self._swarm.problem or "this node manages no Swarm; ask one that does")
         return answer(found_targets(swarm, self._network)[0])
 
+    def service_labels(self, request: Request) -> Response:
+        """The handler of `/api/service-labels`: what labels of services tell shippers, who can't ask for it on workers.
+
+        {"services": {"<id>": {"name": "shop_web", "labels": {"towline.parse": "json"}}}}
+        """
+        if (swarm := self._swarm.swarm) is None:
+            raise ServiceUnavailable(self._swarm.problem or "this node manages no Swarm; ask one that does")
+        told = {found.id: {"name": found.name, "labels": found.rules} for found in swarm.services.values()}
+        return answer({"services": told})
+
     def metrics(self, registry: CollectorRegistry) -> Handler:
         """The handler of `/metrics`: the node, its containers, and Towline's own metrics in `registry`."""
         process = ProcessCollector(registry=None)

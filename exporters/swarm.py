@@ -14,6 +14,8 @@ from towline.identity import STACK, clean
 
 JOBS = frozenset({"replicated-job", "global-job"})
 HOST_NETWORK = "host"
+RULES = ("towline.", "co.elastic.logs/")
+"""How labels begin that shippers understand."""
 
 _MODES = {"Replicated": "replicated", "Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
 
@@ -21,7 +23,8 @@ _MODES = {"Replicated": "replicated", "Global": "global", "ReplicatedJob": "repl
 @dataclass(frozen=True, slots=True)
 class Service:
     """`replicas`: wanted tasks, None where each node has one. `labels`: those of the service over those of its
-    containers. `updated`: seconds since 1970; `update`: state of the last update, "" where there was none."""
+    containers. `rules`: what its own labels tell whoever reads its logs. `updated`: seconds since 1970; `update`: state
+    of the last update, "" where there was none."""
 
     id: str
     name: str
@@ -29,6 +32,7 @@ class Service:
     replicas: int | None
     image: str
     labels: Mapping[str, str]
+    rules: Mapping[str, str]
     updated: float
     update: str
 
@@ -115,13 +119,15 @@ def _service(row: Row) -> Service:
     container = mapping(mapping(spec.get("TaskTemplate")).get("ContainerSpec"))
     mode = mapping(spec.get("Mode"))
     replicas = mapping(mode.get("Replicated")).get("Replicas")
+    own = labels_of(spec.get("Labels"))
     return Service(
         id=clean(row.get("ID") or ""),
         name=clean(spec.get("Name") or ""),
         mode=next((_MODES[name] for name in mode if name in _MODES), "replicated"),
         replicas=replicas if isinstance(replicas, int) else None,
         image=clean(container.get("Image") or "").partition("@")[0],
-        labels=labels_of(container.get("Labels")) | labels_of(spec.get("Labels")),
+        labels=labels_of(container.get("Labels")) | own,
+        rules={name: text for name, text in own.items() if name.startswith(RULES)},
         updated=seconds(row.get("UpdatedAt")),
         update=clean(mapping(row.get("UpdateStatus")).get("State") or ""),
     )

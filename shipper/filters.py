@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +23,20 @@ _OWN_MOUNTS = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
 
 @dataclass(frozen=True)
 class Filters:
-    """Decides per container; `own` are the ids of the containers that this process runs in."""
+    """Decides per container; `own` are the ids of the containers that this process runs in. `enabled` says what all
+    labels say of `towline.enable`, by service and the container's own labels."""
 
     include: tuple[re.Pattern[str], ...] = ()
     exclude: tuple[re.Pattern[str], ...] = ()
     own: frozenset[str] = frozenset()
+    enabled: Callable[[str, Mapping[str, str]], str] = lambda service, labels: labels.get(ENABLE, "")
 
     @classmethod
     def of(cls, include: Iterable[str] = (), exclude: Iterable[str] = (), own: Iterable[str] = ()) -> "Filters":
         """Filters from globs (`*`, `?`, `[abc]`); raises UsageError for text that can't be one."""
         return cls(
-            tuple(_glob(text, "--include") for text in include),
-            tuple(_glob(text, "--exclude") for text in exclude),
+            tuple(glob(text, "--include") for text in include),
+            tuple(glob(text, "--exclude") for text in exclude),
             frozenset(own),
         )
 
@@ -45,10 +47,11 @@ class Filters:
         """
         if container_id in self.own or COMPONENT in labels:
             return False
-        enable = labels.get(ENABLE, "").strip().lower()
+        service = service_of(name, labels)
+        enable = self.enabled(service, labels).strip().lower()
         if enable in _FALSE or enable in _TRUE:
             return enable in _TRUE
-        names = (name, service_of(name, labels))
+        names = (name, service)
         if _any(self.exclude, names):
             return False
         return not self.include or _any(self.include, names)
@@ -88,7 +91,8 @@ def _any(patterns: Iterable[re.Pattern[str]], names: Iterable[str]) -> bool:
     return any(pattern.match(name) for pattern in patterns for name in names)
 
 
-def _glob(text: str, option: str) -> re.Pattern[str]:
+def glob(text: str, option: str) -> re.Pattern[str]:
+    """A compiled glob; raises UsageError, naming `option`, for text that can't be one."""
     if problem := _problem(text):
         raise UsageError(f"{option} {text!r}: {problem}; write a glob as web*, db-? or job[0-9]")
     return re.compile(fnmatch.translate(text))

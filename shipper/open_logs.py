@@ -13,7 +13,9 @@ from typing import Any
 from shipper.container import Container
 from shipper.parcel import Giver
 from shipper.ruled import ruled_of
-from shipper.rules.table import Reading, read
+from shipper.rules.chain import Values
+from shipper.rules.routing import data_stream
+from shipper.rules.table import ENABLE, NO, Reading, read
 from shipper.schedule import Schedule
 from shipper.sources import Source
 from shipper.tail import Row, Tail
@@ -27,8 +29,8 @@ OPEN_PER_TURN = 10
 Open = Callable[[str, Path | None, Row | None, bool], Source]
 """Open a container's log: id, where its json-file would be, its checkpoint, whether it has just started."""
 
-Rules = Callable[[Container], Reading]
-"""What the labels of a container say."""
+Rules = Callable[[Container], Reading | None]
+"""What is said about a container by its labels and whatever else counts; None where that is not known yet."""
 
 
 @dataclass
@@ -92,6 +94,10 @@ class OpenLogs:
 
     def present(self, container_ids: frozenset[str]) -> None:
         self._tell(lambda: self._compare(container_ids))
+
+    def rules_changed(self) -> None:
+        """What `rules` says may have changed, for any container."""
+        self._tell(self._rule_all)
 
     def _tell(self, what: Callable[[], None]) -> None:
         self._inbox.append(what)
@@ -173,9 +179,9 @@ class OpenLogs:
         self._schedule.forget(old)
         tail = Tail(old.id, old.source, None, self._max_line)
         tail.origin, tail.urgent, tail.removed = old.origin, old.urgent, old.removed
-        if old.id in self._containers:
-            self._rule(tail, self._containers[old.id])
         self._tails[old.id] = tail
+        if old.id in self._containers and not self._rule(tail, self._containers[old.id]):
+            return
         self._schedule.soon(tail)
 
     def _take_down(self, container: Container) -> None:
@@ -183,22 +189,32 @@ class OpenLogs:
         (self._running.add if container.running else self._running.discard)(container.id)
         self._describe(container)
 
+    def _rule_all(self) -> None:
+        for container in [*self._containers.values()]:
+            self._describe(container)
+
     def _describe(self, container: Container) -> None:
+        """Nothing is read of a container of which it is not known what is to become of its lines."""
         tail = self._tails.get(container.id)
         if tail is not None and self.delivered(container.driver, container.sends_to):
             self._drop(tail)
-        elif tail is not None:
-            tail.origin = container.origin
+        elif tail is not None and self._rule(tail, container):
+            tail.origin = _routed(container.origin, tail.values)
             tail.source.tty = container.tty
-            self._rule(tail, container)
             # What is removed at its end can't be asked again: there the follower is all there is.
             tail.source.rotates_at = None if container.auto_remove else container.rotates_at
             vanishes = container.rotates_at is not None or container.auto_remove or tail.removed
             tail.urgent = tail.source.kind == "api" or vanishes
             self._schedule.soon(tail)
 
-    def _rule(self, tail: Tail, container: Container) -> None:
+    def _rule(self, tail: Tail, container: Container) -> bool:
+        """Whether its lines are to be read, as far as is known now."""
         reading = self._rules(container)
+        if reading is None:
+            return tail.origin is not None
+        if reading.values.get(ENABLE.name) in NO:
+            self._drop(tail)
+            return False
         if reading.problems != self._told.get(container.id, []):
             self._told[container.id] = reading.problems
             for problem in reading.problems:
@@ -206,6 +222,7 @@ class OpenLogs:
         if reading.values != tail.values:
             service = container.origin.service
             tail.rule(reading.values, ruled_of(reading.values, service, self._max_line))
+        return True
 
     def _stop(self, container_id: str) -> None:
         self._running.discard(container_id)
@@ -258,3 +275,9 @@ class OpenLogs:
         for rows in kept:
             for container_id in [*rows.keys() - present - self._tails.keys()]:
                 del rows[container_id]
+
+
+def _routed(origin: Origin, values: Values) -> Origin:
+    """The origin with the data stream that labels choose."""
+    stream = data_stream(values)
+    return origin if stream == origin.fields["data_stream"] else Origin({**origin.fields, "data_stream": stream})

@@ -162,6 +162,9 @@ class Roster:
         renamed = attributes["name"] != name_of(known.attributes.get("name"))
         if renamed:
             self._renamed(container_id, known, attributes)
+        elif not self._wants(container_id, attributes):  # what counts beside its own labels may change
+            self._forget(container_id, known)
+            return False
         if container_id in self._known:
             return self._runs(container_id, known, _is_running(row)) or renamed
         return True

@@ -9,7 +9,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,10 @@ from shipper.losses import Losses
 from shipper.open_logs import OpenLogs
 from shipper.outbox import Outbox
 from shipper.queue_life import QueueLife
+from shipper.rules.defaults import Defaults
+from shipper.rules.layers import Rules
 from shipper.schedule import QUICKEST, TICK, Schedule
+from shipper.service_labels import ServiceLabels
 from shipper.sources import Source
 from shipper.sources.choice import open_source
 from shipper.spool import Spool
@@ -43,6 +46,8 @@ log = logging.getLogger(__name__)
 READ_BYTES = 256 << 10
 """What one container may read in one turn; so a flooding one delays the next by milliseconds."""
 SAVE_EVERY = 1.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the rules file has changed."""
 STOP_WITHIN = 10.0
 
 
@@ -57,6 +62,8 @@ class ShipSettings:
     node: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    rules: Path | None = None
+    service_labels: tuple[str, ...] = ()
     max_line: int = 1 << 20
     memory: int = 32 << 20
     spool: int = 1 << 30
@@ -80,9 +87,15 @@ class Shipper:
         self._wake: Wake[Tail] = Wake()
         self._outbox = Outbox(queue, self._spool, settings.memory, settings.node or "", self._wake.set)
         self._schedule = Schedule(self._wake)
-        self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set)
-        filters = Filters.of(settings.include, settings.exclude, own_containers())
         engine = Engine(settings.engine)
+        self._services = ServiceLabels(
+            settings.service_labels, engine, settings.state / "service-labels.json", self._rule_again
+        )
+        self._rules = Rules(Defaults(settings.rules) if settings.rules else None, self._services)
+        self._ruled = 0.0
+        self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set, self._rules)
+        filters = Filters.of(settings.include, settings.exclude, own_containers())
+        filters = replace(filters, enabled=self._rules.enabled)
         self._early = EarlyLogs()
         self._watcher = Watcher(
             engine, self._logs, filters, settings.node, engine_root=settings.engine_root, connected=self._look_early
@@ -96,12 +109,16 @@ class Shipper:
         _allow_open_files()
         watching = threading.Thread(target=self._watcher.run, name="watch", daemon=True)
         watching.start()
+        asking = threading.Thread(target=self._services.run, name="service labels", daemon=True)
+        asking.start()
         if self._inputs:
             self._inputs.start()
         while not self._stopping.is_set():
             self._look_for_losses()
+            self._look_at_rules(time.monotonic())
             self._wake.wait(self._round(time.monotonic()))
         self._watcher.stop()
+        self._services.stop()
         self._hand_over()
         if self._inputs:
             self._inputs.close()
@@ -163,6 +180,17 @@ class Shipper:
         """What came in otherwise than by a container's log."""
         while (self._outbox.room or self._stopping.is_set()) and (handed := inputs.take()):
             self._outbox.add(handed, handed.section, handed, now)
+
+    def _look_at_rules(self, now: float) -> None:
+        if now - self._ruled >= LOOK_EVERY:
+            self._ruled = now
+            if self._rules.look():
+                self._rule_again()
+
+    def _rule_again(self) -> None:
+        """What is said about containers has changed."""
+        self._logs.rules_changed()
+        self._watcher.look_again()
 
     def _look_for_losses(self) -> None:
         if self._losses.new():

@@ -105,6 +105,10 @@ class Watcher:
             self._inspections.put((_STOP, next(self._order), None))
         self._end_stream("")
 
+    def look_again(self) -> None:
+        """Which containers are wanted may have changed: list them now. From any thread."""
+        self._list_now.set()
+
     # --- events
 
     def _follow(self) -> None:

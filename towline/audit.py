@@ -15,7 +15,7 @@ from itertools import groupby
 from shipper.container import Container
 from shipper.lines import LineMaker, Lines
 from shipper.ruled import ruled_of
-from shipper.rules.table import read
+from shipper.rules.table import Reading
 from shipper.sources import Source
 from towline.stores import Store
 
@@ -59,19 +59,26 @@ class Finding:
 
 
 def compare(
-    container: Container, source: Source, store: Store, since: str, until: str, max_line: int, high: str
-) -> Finding:  # fmt: skip
+    container: Container,
+    source: Source,
+    store: Store,
+    since: str,
+    until: str,
+    max_line: int,
+    high: str,
+    reading: Reading,
+) -> Finding:
     """What the container's log holds with since <= stamp < until, against the store. Closes the source.
 
     `high`: the highest stamp that the shipper's checkpoint covers; what is newer and not stored is on its way, not
-    missing.
+    missing. `reading`: what is said about its lines, which are joined and dropped as the shipper does it.
     """
     finding = Finding(container)
     stored, elsewhere = _held(store, container.id, since, until)
     finding.stored = sum(count for identity, count in stored.items() if not identity.endswith("g"))
     logged, first = [], ""
     try:
-        for identity in _identities(source, container, max_line):
+        for identity in _identities(source, container, max_line, reading):
             first = first or identity[:_STAMP]
             if since <= identity[:_STAMP] < until and not identity.endswith("g"):
                 logged.append(_plain(identity))
@@ -116,11 +123,11 @@ def _copies(stored: Counter[str], elsewhere: dict[str, str], logged: set[str], f
     )
 
 
-def _identities(source: Source, container: Container, max_line: int) -> Iterator[str]:
+def _identities(source: Source, container: Container, max_line: int, reading: Reading) -> Iterator[str]:
     """Of every line in the log, in its order; raises OSError where the log can't be read."""
     source.tty = container.tty
     source.stopped()  # what is there now is all that is asked for
-    ruled = ruled_of(read(container.labels).values, container.origin.service, max_line)
+    ruled = ruled_of(reading.values, container.origin.service, max_line)
     maker = LineMaker(container.id, max_line, ruled=ruled)
     heard = time.monotonic()
     while not source.finished:

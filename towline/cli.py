@@ -9,7 +9,18 @@ from typing import Any, NoReturn
 
 import click
 
-from towline import __version__, cli_admin, cli_audit, cli_dead_letters, cli_export, cli_page, cli_run, cli_search
+from towline import (
+    __version__,
+    cli_admin,
+    cli_audit,
+    cli_dead_letters,
+    cli_export,
+    cli_labels,
+    cli_page,
+    cli_run,
+    cli_search,
+    cli_try,
+)
 from towline.config import LOG_LEVEL
 from towline.errors import TowlineError
 from towline.terminal import escape
@@ -117,6 +128,8 @@ for _command in (
     *cli_export.COMMANDS,
     *cli_search.COMMANDS,
     *cli_page.COMMANDS,
+    *cli_labels.COMMANDS,
+    *cli_try.COMMANDS,
     *cli_audit.COMMANDS,
     *cli_dead_letters.COMMANDS,
     *cli_admin.COMMANDS,

@@ -16,6 +16,8 @@ from towline.config import (
     KEEP_SIZE,
     LISTEN,
     QUEUE,
+    RULES,
+    SERVICE_LABELS,
     SETTINGS,
     SOURCE,
     STATE,
@@ -27,11 +29,12 @@ from towline.terminal import escape, wants_colour
 
 
 @click.command(short_help="Is this machine ready? What is wrong, and what mends it.")
-@options(DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, KEEP_SIZE, QUEUE, STORE)
+@options(DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, RULES, SERVICE_LABELS, KEEP_SIZE, QUEUE, STORE)
 def check(data: Path | None, state: Path | None, **values: Any) -> None:
     """Say whether this machine is ready for `towline up`, and what to do where it is not.
 
-    With a queue or a store, given or in the environment, also whether these let us in.
+    With a queue or a store, given or in the environment, also whether these let us in. Labels of containers, and of
+    services where a manager tells them, that can't be understood are named with what to write instead.
 
     \b
     towline check
@@ -54,7 +57,7 @@ def check(data: Path | None, state: Path | None, **values: Any) -> None:
 
 
 def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
-    from towline import checks, checks_engine, checks_servers
+    from towline import checks, checks_engine, checks_servers, cli_labels
     from towline.engine import Engine
 
     place = checks.Place(data=data, state=state, listen=values["listen"], keep_size=values["keep_size"])
@@ -62,6 +65,7 @@ def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
     engine = Engine(values["engine"], timeout=checks_engine.TIMEOUT)
     try:
         yield from checks_engine.findings(engine, values["source"], values["engine_root"])
+        yield from cli_labels.findings(engine, values["rules"], values["service_labels"])
     finally:
         engine.close()
     yield from checks_servers.findings(values["queue"] or "", values["store"] or "", os.environ)

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from towline.cli_labels import rules_of, told
 from towline.config import (
     DATA,  # fmt: skip
     ENGINE,
@@ -16,6 +18,8 @@ from towline.config import (
     LISTEN,
     MAX_LINE,
     NODE,
+    RULES,
+    SERVICE_LABELS,
     SOURCE,
     STATE,
     STORE,
@@ -39,7 +43,9 @@ SHOWN = 5
 @click.option("--ledger/--no-ledger", default=True, help="Also add up the counters of what is running.")
 @click.option("--metrics", "urls", metavar="URL", multiple=True, help="Where `ship` and `index` show them, for all of "
               "both: http://node1:8514/metrics. Repeatable. Default: that of --listen.")  # fmt: skip
-@options(STORE, DATA, STATE, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, MAX_LINE)
+@options(
+    STORE, DATA, STATE, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE
+)  # fmt: skip
 def audit(
     since: str, until: str | None, ledger: bool, urls: tuple[str, ...], store: str | None, data: Path | None,
     **values: Any,
@@ -141,7 +147,9 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
     try:
         info = engine.info()
         node = Node(values["node"] or info.name, info.data_root, values["engine_root"], info.driver, info.cluster)
+        rules = rules_of(values["rules"], told(engine, values["service_labels"])[0])
         filters = Filters.of(values["include"], values["exclude"], own_containers())
+        filters = replace(filters, enabled=rules.enabled)
         for listed in engine.containers():
             row = engine.inspect(listed["Id"])
             if row is None:
@@ -155,7 +163,8 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
             source = open_source(
                 values["source"], values["engine"], container.id, container.log_path, None, running=False)  # fmt: skip
             high = rows.get(container.id, {}).get("position", {}).get("high", "")
-            yield compare(container, source, store, since, until, values["max_line"], high)
+            reading = rules.values(container.origin.service, container.labels)
+            yield compare(container, source, store, since, until, values["max_line"], high, reading)
     finally:
         engine.close()
 

@@ -50,8 +50,9 @@ def export(listen: tuple[str, int], **values: Any) -> None:
     towline export --listen :9514
     towline export --procfs /host/proc --sysfs /host/sys --rootfs /host
 
-    On a manager of a Swarm /sd/targets is what Prometheus' http_sd_configs asks for. Only this machine can ask unless
-    --listen says otherwise. Without an engine the node is still measured.
+    On a manager of a Swarm /sd/targets is what Prometheus' http_sd_configs asks for, and /api/service-labels what
+    shippers do (--service-labels). Only this machine can ask unless --listen says otherwise. Without an engine the node
+    is still measured.
     """
     logs.configure(values["log_level"])
     from exporters.serve import Exporter
@@ -65,6 +66,7 @@ def export(listen: tuple[str, int], **values: Any) -> None:
     exporter = Exporter(export_settings(values))
     pages = health.handlers(REGISTRY, {"engine": lambda: exporter.problem, "swarm": lambda: exporter.swarm_problem})
     pages |= {"/metrics": exporter.metrics(REGISTRY), "/sd/targets": exporter.targets}
+    pages |= {"/api/service-labels": exporter.service_labels}
     server = HttpServer(Site(pages, hosts=known_hosts(listen[0])), listen)
     log.info("towline %s exports", __version__, extra={"url": server.url})
     group = Group({"http": server, "exporter": exporter})

@@ -26,6 +26,8 @@ from towline.config import (
     MEMORY,
     NODE,
     QUEUE,
+    RULES,
+    SERVICE_LABELS,
     SOURCE,
     SPOOL,
     STATE,
@@ -38,7 +40,7 @@ from towline.places import chosen_store, make_folder, store_url
 
 log = logging.getLogger(__name__)
 
-READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL)
+READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE, MEMORY, SPOOL)
 KEEPING = (KEEP_AGE, KEEP_SIZE)
 
 

@@ -138,6 +138,11 @@ INCLUDE = Setting("include", str, (), "Collect only containers whose name or ser
                   multiple=True)  # fmt: skip
 EXCLUDE = Setting("exclude", str, (), "Leave out containers whose name or service matches this glob. Repeatable.",
                   multiple=True)  # fmt: skip
+RULES = Setting("rules", click.Path(path_type=Path), None, "TOML file of what labels say by default: `\"towline.parse\" = "
+                "\"json\"` for all, the same below `[service.\"shop_*\"]` for some. Read again when it changes.")  # fmt: skip
+SERVICE_LABELS = Setting("service-labels", str, (), "Where a worker learns the labels of Swarm services: a manager's "
+                         "`towline export`, as http://manager:9514. Repeatable; asked in turn. A manager asks its own "
+                         "engine.", multiple=True)  # fmt: skip
 MAX_LINE = Setting("max-line", Size(), "1M", "Longest line in bytes; a longer one is split, marked and counted.")
 MEMORY = Setting("memory", Size(), "32M", "Bytes of lines in flight before reading waits or the spool takes over.")
 SPOOL = Setting("spool", Size(), "1G", "Most bytes on disk for lines that the queue can't take right now. 0: none.")
@@ -210,7 +215,8 @@ LOG_LEVEL = Setting("log-level", click.Choice(["debug", "info", "warning", "erro
 TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Bearer`. Needed to listen beyond loopback.",
                 secret=True)  # fmt: skip
 
-SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, MAX_LINE, MEMORY, SPOOL,
+SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS,
+            MAX_LINE, MEMORY, SPOOL,
             KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
             STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD,
             LISTEN_GELF, LISTEN_SYSLOG, LISTEN_NDJSON, FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN,

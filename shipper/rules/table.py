@@ -14,6 +14,7 @@ PREFIX = "towline."
 ENABLE = Label("towline.enable", "Whether the container's lines are collected; wins over --include and --exclude.",
                "false", one_of("true", "false", "1", "0", "yes", "no", "on", "off"))  # fmt: skip
 NO = frozenset({"false", "0", "no", "off"})
+NO = frozenset({"false", "0", "no", "off"})
 COMPONENT = Label("towline.component", "Marks a part of Towline itself, whose lines are never collected.", "ship", str)
 
 LABELS: tuple[Label, ...] = (ENABLE, COMPONENT, *joining.LABELS)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+
+from shipper.managers import EngineOfManager
+from towline.engine import Engine
 
 sys.path.insert(0, str(Path(__file__).parent))  # as in tests/system: tests/ has no __init__.py
 
@@ -90,6 +93,31 @@ def test_each_task_is_a_target_at_an_address_that_answers(exporter: Manager) -> 
     until(lambda: any(nowhere in name for name in samples(exporter, "swarm_scrape_targets_skipped")), 60)
     skipped = samples(exporter, "swarm_scrape_targets_skipped")
     assert any('service="broken",reason="port is no number' in name for name in skipped), skipped
+
+
+@pytest.mark.engine
+def test_shippers_are_told_the_labels_of_services_and_nothing_else_of_them(exporter: Manager) -> None:
+    """By the exporter, for workers; and by the engine itself, for the shipper beside it."""
+    wanted = {"towline.parse": "json", "co.elastic.logs/enabled": "true"}
+    labels = [part for name, text in wanted.items() for part in ("--label-add", f"{name}={text}")]
+    exporter.docker("service", "update", "-d", "--no-resolve-image", *labels, "--label-add", "com.example=x", "inner")
+    service_id = exporter.docker("service", "inspect", "inner", "--format", "{{.ID}}").stdout.strip()
+
+    def told() -> dict[str, Any]:
+        answer = exporter.get(exporter.engine.pid, "http://127.0.0.1:9514/api/service-labels")
+        return dict(answer["services"]) if answer else {}
+
+    assert until(lambda: told().get(service_id) == {"name": "inner", "labels": wanted} and told(), 60).keys() == set(
+        exporter.docker("service", "ls", "-q", "--no-trunc").stdout.split())  # fmt: skip
+    engine = Engine(exporter.url)
+    try:
+        of_engine = EngineOfManager(engine).labels()
+    finally:
+        engine.close()
+    assert of_engine is not None
+    assert of_engine[service_id] == wanted
+    exporter.docker("service", "update", "-d", "--no-resolve-image", "--label-rm", "towline.parse", "inner")
+    until(lambda: told()[service_id]["labels"] == {"co.elastic.logs/enabled": "true"}, 60)
 
 
 @pytest.mark.engine

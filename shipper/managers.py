@@ -1,0 +1,137 @@
+"""Who tells labels of a Swarm's services: this node's engine where it is a manager's, or `towline export` on one."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import orjson
+import urllib3
+
+from towline.engine import Engine
+from towline.errors import TowlineError, UsageError
+from towline.identity import clean
+
+Labels = dict[str, Mapping[str, str]]
+"""By id of the service."""
+
+
+class Manager(Protocol):
+    """Somebody who may tell them."""
+
+    def labels(self) -> Labels | None:
+        """None where this is nobody's to tell; raises TowlineError: why it does not tell them."""
+
+
+PREFIXES = ("towline.", "co.elastic.logs/")
+PATH = "/api/service-labels"
+PATIENCE = 5.0
+MOST_BYTES = 16 << 20
+WHO = 300.0
+"""Seconds for which the engine is believed to manage a Swarm, or not to: it takes its time for that answer."""
+
+
+class EngineOfManager:
+    """An engine that may be a manager's."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._manages = False
+        self._asked_at: float | None = None
+
+    def labels(self) -> Labels | None:
+        """None where it manages no Swarm; raises EngineUnavailable."""
+        now = self._clock()
+        if self._asked_at is None or now - self._asked_at >= WHO:
+            self._manages = self._engine.info().swarm_manager
+            self._asked_at = now
+        if not self._manages:
+            return None
+        try:
+            return dict(map(_of_engine, self._engine.swarm("services")))
+        except TowlineError:
+            self._asked_at = None  # it may have been demoted
+            raise
+
+
+class Url:
+    """`towline export` on a manager; raises UsageError for what is no URL of one."""
+
+    def __init__(self, url: str, patience: float = PATIENCE) -> None:
+        self.url, self.shown, headers = _parsed(url)
+        self._patience = patience
+        self._pool = urllib3.PoolManager(
+            cert_reqs="CERT_REQUIRED", headers=headers, retries=False,
+            timeout=urllib3.Timeout(connect=patience, read=patience))  # fmt: skip
+
+    def labels(self) -> Labels:
+        """Raises TowlineError: why it does not tell them."""
+        try:
+            status, body = self._fetched()
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split()).rpartition(": ")[2]
+            raise TowlineError(
+                f"{self.shown} does not answer ({reason}); is `towline export` running there?"
+            ) from error
+        if status != 200:
+            raise TowlineError(f"{self.shown} answered {status}{_reason(body)}")
+        try:
+            told = orjson.loads(body)["services"]
+            return {clean(key): _kept(about["labels"]) for key, about in told.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TowlineError(f"{self.shown} is no `towline export`; name one on a manager") from error
+
+    def _fetched(self) -> tuple[int, bytes]:
+        """Raises urllib3's errors, TimeoutError, or ValueError where there is too much."""
+        deadline = time.monotonic() + 2 * self._patience
+        response = self._pool.request("GET", self.url, preload_content=False, redirect=False)
+        data = bytearray()
+        try:
+            while piece := response.read1(256 << 10):
+                data += piece
+                if len(data) > MOST_BYTES:
+                    raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+                if time.monotonic() > deadline:
+                    raise TimeoutError("too slow")
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return response.status, bytes(data)
+
+
+def _parsed(url: str) -> tuple[str, str, dict[str, str]]:
+    """The URL to ask, as it may be shown, and headers."""
+    example = "write for example http://manager:9514"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"--service-labels {url.rpartition('@')[2]!r}: {error}; {example}") from error
+    userinfo, _, place = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
+        raise UsageError(f"--service-labels {url.rpartition('@')[2]!r} is no address of a `towline export`; {example}")
+    path = parts.path.rstrip("/")
+    shown = f"{parts.scheme}://{place}{path}"
+    headers = {"Accept": "application/json", "User-Agent": "towline", "Connection": "close"}
+    if userinfo:
+        headers |= urllib3.util.make_headers(basic_auth=unquote(userinfo))
+    return shown if path.endswith(PATH) else shown + PATH, shown, headers
+
+
+def _of_engine(row: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    spec = row.get("Spec")
+    labels = spec.get("Labels") if isinstance(spec, dict) else None
+    return clean(row.get("ID") or ""), _kept(labels if isinstance(labels, dict) else {})
+
+
+def _kept(labels: Mapping[str, Any]) -> dict[str, str]:
+    return {clean(name): clean(text) for name, text in labels.items() if name.startswith(PREFIXES)}
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return f": {orjson.loads(body)['error']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
