@@ -54,29 +54,31 @@ class Secrets:
 
     def all_fields(self, column: Sequence[Mapping[str, Any]]) -> tuple[list[Any], Counter[str]]:
         """Fields without secrets in strings, names and numbers, and how many there were by kind."""
-        texts: list[str] = []
-        owners: list[int] = []
-        for owner, found in enumerate(column):
-            self.leaves(found, texts)
-            owners += [owner] * (len(texts) - len(owners))
+        names = set[str]().union(*column) - FIELDS.keys()
+        texts = list(names)
+        for found in column:
+            for value in found.values():
+                if type(value) is str:
+                    texts.append(value)
+                else:
+                    self._leaves(value, texts)
         hidden, counts = self.hidden(texts)
         if not counts:
             return list(column), counts
         changes = {old: new for old, new in zip(texts, hidden, strict=True) if old != new}
-        touched = {owner for owner, text in zip(owners, texts, strict=True) if text in changes}
-        return [_changed(found, changes) if owner in touched else found for owner, found in enumerate(column)], counts
+        return [_changed(found, changes) for found in column], counts
 
-    def leaves(self, value: Any, into: list[str]) -> None:
-        """All texts in a JSON value: strings, keys, and the numbers that may be secrets."""
+    def _leaves(self, value: Any, into: list[str]) -> None:
+        """All texts in a JSON value: strings, names, and the numbers that may be secrets."""
         if type(value) is str:
             into.append(value)
         elif type(value) is dict:
-            into += value.keys() - FIELDS.keys()
+            into += value.keys()
             for inside in value.values():
-                self.leaves(inside, into)
+                self._leaves(inside, into)
         elif type(value) is list:
             for inside in value:
-                self.leaves(inside, into)
+                self._leaves(inside, into)
         elif self._patterns or (type(value) in (int, float) and abs(value) >= _LARGE):
             into.append(_shown(value))
 

@@ -11,13 +11,14 @@ from typing import Any
 import orjson
 import pytest
 
+from shipper.ruled import ruled_of
 from shipper.rules import redact
 from shipper.rules.chain import SERVICE, chain_of
 from shipper.rules.hiding import Secrets, TooSlowError
 from shipper.rules.ready_secrets import READY, luhn
 from shipper.rules.rows import Rows
 from shipper.rules.table import read
-from towline.metrics import REGISTRY
+from towline.metrics import MEASURED, REGISTRY
 
 STAMP = b"2026-11-23T00:25:00.123456789Z"
 FIRST = STAMP + b"-q8Zk3xVwo"
@@ -346,3 +347,36 @@ def test_a_pattern_that_takes_too_long_for_a_line_is_given_up() -> None:
     assert secrets.texts(["short"])[0] == ["[redacted]" * 5]
     with pytest.raises(TooSlowError):
         secrets.texts(["x" * 200])
+
+
+def test_a_pattern_whose_time_per_line_would_not_be_bounded_is_refused() -> None:
+    reading = read({"towline.redact.pattern.x": r"(?i)(\pL{1,40}\s){8}Z"}, redact.LABELS)
+    assert "too large" in reading.problems[0]
+
+
+def test_through_all_that_labels_ask_for_no_secret_reaches_a_document_or_a_metric() -> None:
+    labels = {"towline.parse": "json,logfmt,nginx",
+              "towline.redact": ALL, "towline.metric.to": "counter by to,client.ip",
+              "towline.redact.pattern.pin": r"pin=(?P<pin>\d+)"}  # fmt: skip
+    reading = read(labels)
+    assert reading.problems == []
+    ruled = ruled_of(reading.values, "through", MIB)
+    assert ruled
+    lines = [
+        r'{"to":"bob\u0040example.com","pan":4111111111111111,"message":"pin=1234\tto 10.9.8.7"}',
+        r'{"h":{"Authorization":"Bearer s3cr3t"},"l":[{"u":"https:\/\/u:hush@h\/"}],"pan":"4111\u00201111 1111 1111"}',
+        r'level=info to=bob@example.com msg="pin=1234 card 4111-1111-1111-1111 \"kim@example.com\""',
+        '10.9.8.7 - bob@example.com [23/Nov/2026:00:25:00 +0000] "GET /?m=bob%40example.com HTTP/1.1" 200 5 "-" "curl"',
+        "pin=1234 panic for bob@example.com",
+    ]  # fmt: skip
+    stamps = [b"2026-11-23T00:25:00.%09dZ" % number for number in range(len(lines))]
+    texts = [orjson.dumps(line)[1:-1] for line in lines]
+    ruled.columns([stamp + b"-q8Zk3xVwo" for stamp in stamps], stamps, b"stdout", 1, texts)
+    docs, _, dropped = ruled.take()
+    shown = docs.decode() + str(list(MEASURED.collect()))
+    assert dropped == 0
+    assert docs.count(b"\n") == 2 * len(lines)
+    for secret in ("bob", "kim", "example", "4111", "1111", "s3cr3t", "hush", "1234", "10.9.8.7"):
+        assert secret not in shown, secret
+    assert '"to":"[email]"' in shown
+    assert all(f"[{word}]" in shown for word in ("card", "email", "ip", "token", "password", "pin"))
