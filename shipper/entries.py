@@ -56,7 +56,7 @@ class Entries:
     before: the position right before the first entry (None at the very start of a log).
     runs: per stream, the stamp of its last entry before these and how many adjacent ones share it.
     place: where the last entry ends, for sources that have places.
-    ends: the offset right after each entry; only needed for sources with places, where there are `parts`.
+    ends: the offset right after each entry, for sources that have places.
     """
 
     stamps: Sequence[bytes]

@@ -8,6 +8,8 @@ it can mislead them; anything else goes entry by entry.
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
+from typing import overload
 
 import orjson
 
@@ -39,8 +41,32 @@ def parse(block: bytes, before: Position | None, end: Place, *, tty: bool = Fals
         stamps, texts, streams = columns
         if tty:
             texts = [strip_return(text) for text in texts]
-        return Entries(stamps, texts, streams, gap=gap, size=len(block), before=before, place=end)
+        ends = _Ends(block, end.offset)
+        return Entries(stamps, texts, streams, gap=gap, size=len(block), before=before, place=end, ends=ends)
     return _one_by_one(block, before, end, tty, gap)
+
+
+class _Ends(Sequence[int]):
+    """The offset behind each line of a block that ends at `end`; looked for when somebody asks, which is seldom."""
+
+    def __init__(self, block: bytes, end: int) -> None:
+        self._block = block
+        self._end = end
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        return self._offsets[index]
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        start = self._end - len(self._block)
+        return [start + found.end() for found in re.finditer(b"\n", self._block)]
 
 
 def _whole_lines(block: bytes) -> tuple[Sequence[bytes], Sequence[bytes], bytes | Sequence[bytes]] | None:

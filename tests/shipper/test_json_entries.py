@@ -34,6 +34,14 @@ def test_whole_lines_of_one_stream_keep_text_and_stamp() -> None:
     assert not entries.parts
 
 
+def test_each_whole_line_has_its_place_so_that_reading_may_go_on_before_it() -> None:
+    rows = [entry(f"line {i}\n", stamp=STAMP % i) for i in range(1, 4)]
+    entries = parse(b"".join(rows), None, Place(1, 2, 1000 + sum(map(len, rows))))
+    places = [position and position.place for position in map(entries.position, range(1, 4))]
+    assert places == [Place(1, 2, 1000 + sum(map(len, rows[:count]))) for count in range(1, 4)]
+    assert (len(entries.ends), list(entries.ends[1:])) == (3, [place.offset for place in places[1:] if place])
+
+
 def test_two_streams_keep_the_order_of_the_log() -> None:
     block = entry("a\n") + entry("b\n", "stderr") + entry("c\n")
     entries = read(block)
