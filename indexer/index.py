@@ -11,13 +11,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from indexer.ledger import count
 from indexer.trouble import Trouble
 from towline import metrics
+from towline.batch import Batch
 from towline.errors import StoreUnavailable
-from towline.queues import Delivery, Queue
-from towline.stores import Store
+from towline.queues import Delivery
+from towline.stores import Store, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -31,27 +33,40 @@ REST = 20
 """The distance between small writes, in times of what the last one took, so that few lines cost little."""
 
 
+Count = Callable[[Sequence[Batch], Sequence[Verdict], int], None]
+
+
+class Source(Protocol):
+    """As much of a queue as is needed here."""
+
+    def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:
+        """See towline.queues.Queue."""
+
+
 class Indexer:
     """Moves batches from `queue` to `store` until stopped. `run` belongs to one thread, the rest to any.
 
     linger: the least seconds between two small writes; twice that is the most.
+    count: notes what the store said.
     max_lines: about how many lines one write holds; more would save little and make live lines wait behind a backlog.
     """
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Source,
         store: Store,
         *,
-        linger: float = 0.05,
+        linger: float = 0.03,
         max_lines: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
+        count: Count = count,
     ) -> None:
         self._queue = queue
         self._store = store
         self._linger = linger
         self._max_lines = max_lines
         self._clock = clock
+        self._count = count
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._next_write = 0.0
@@ -159,7 +174,7 @@ class Indexer:
     def _write(self, deliveries: Sequence[Delivery]) -> None:
         began = self._clock()
         batches = [delivery.batch for delivery in deliveries]
-        count(batches, self._store.write(batches), time.time_ns())
+        self._count(batches, self._store.write(batches), time.time_ns())
         ended = self._clock()
         self._next_write = ended + min(max(REST * (ended - began), self._linger), 2 * self._linger)
         self._failures = 0

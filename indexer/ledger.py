@@ -39,6 +39,19 @@ def count(batches: Sequence[Batch], verdicts: Sequence[Verdict], now: int) -> No
             _observe_lag(section.first, now)
 
 
+def count_events(batches: Sequence[Batch], verdicts: Sequence[Verdict], now: int) -> None:
+    """The same for domain events, which are in no ledger of lines: nobody has read them from a log."""
+    for batch, verdict in zip(batches, verdicts, strict=True):
+        rows = zip(batch.sections, verdict.stored, verdict.duplicate, verdict.rejected, strict=True)
+        for section, stored, repeated, rejected in rows:
+            if stored + repeated + len(rejected) != section.count:
+                raise ValueError(f"{stored} + {repeated} + {len(rejected)} of {section.count} events decided")
+            service = section.origin.service
+            metrics.of(metrics.EVENTS_STORED, service).inc(stored + repeated)
+            metrics.of(metrics.EVENTS_DUPLICATE, service).inc(repeated)
+            metrics.of(metrics.EVENTS_DEAD_LETTERED, service).inc(len(rejected))
+
+
 def _observe_lag(stamp: str, now: int) -> None:
     try:
         lag = (now - nanoseconds(stamp)) / 1e9

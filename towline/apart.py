@@ -2,20 +2,25 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from indexer.events import batch_of
 from indexer.index import Indexer
+from indexer.ledger import count_events
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, health, memory
 from towline.backoff import Backoff
+from towline.batch import Batch
 from towline.config import QUEUE, STORE, masked
 from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
 from towline.metrics import QUEUE_BYTES, REGISTRY
 from towline.places import make_folder
 from towline.queues import Queue, open_outlet, open_queue
+from towline.queues.amqp_events import Event, EventQueue
 from towline.service import Actor, Group, signals
 from towline.stores import Retention, Store, open_store
 
@@ -35,6 +40,8 @@ class IndexSettings:
     listen: tuple[str, int]
     retention: Retention
     memory: int
+    events: str = ""
+    """The exchange that domain events are taken from; "": none are."""
 
 
 def ship(queue_url: str, listen: tuple[str, int], settings: ShipSettings) -> None:
@@ -74,7 +81,18 @@ def index(settings: IndexSettings) -> None:
             "queue": health.of_check(queue.check),
             "store": health.of_check(indexing.check),
         }
-        _run({"indexer": indexing, "http": _server(settings.listen, problems)})
+        actors: dict[str, Actor] = {"indexer": indexing}
+        if settings.events:
+            events = EventQueue(settings.queue, settings.events, settings.memory // 4, _as_batch)
+            parts.callback(events.close)
+            storing = Storing(events, indexing)
+            actors["events"] = storing
+            problems |= {"events": lambda: storing.problem, "events' queue": health.of_check(events.check)}
+        _run(actors | {"http": _server(settings.listen, problems)})
+
+
+def _as_batch(event: Event) -> Batch:
+    return batch_of(event, time.time_ns())
 
 
 class Indexing:
@@ -93,10 +111,16 @@ class Indexing:
         self._store: Store | None = None
         self._indexer: Indexer | None = None
         self._waiting = "the store was not asked yet"
+        self._there = threading.Event()
 
     @property
     def problem(self) -> str:
         return self._indexer.problem if self._indexer else ""
+
+    def store(self) -> Store | None:
+        """The store, once it is open; None where it is to stop before that. Waits."""
+        self._there.wait()
+        return self._store
 
     def check(self) -> None:
         """Raise StoreUnavailable where there is no store, or it takes nothing."""
@@ -118,6 +142,7 @@ class Indexing:
             if self._store is None or self._stopping.is_set():
                 return
             self._indexer = Indexer(self._queue, self._store, linger=LINGER)
+        self._there.set()
         if waited:
             log.info("the store is there")
         self._indexer.run()
@@ -125,6 +150,7 @@ class Indexing:
     def stop(self) -> None:
         with self._lock:
             self._stopping.set()
+            self._there.set()
         if self._indexer:
             self._indexer.stop()
 
@@ -136,6 +162,36 @@ class Indexing:
         if text != self._waiting:
             log.error("waiting for the store: %s. Lines wait in the queue, nothing is lost", text)
         self._waiting = text
+
+
+class Storing:
+    """Domain events into the store that an `Indexing` has opened."""
+
+    def __init__(self, queue: EventQueue, indexing: Indexing) -> None:
+        self._queue = queue
+        self._indexing = indexing
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._indexer: Indexer | None = None
+
+    @property
+    def problem(self) -> str:
+        return self._indexer.problem if self._indexer else ""
+
+    def run(self) -> None:
+        """Work until `stop`, once there is a store."""
+        store = self._indexing.store()
+        with self._lock:
+            if store is None or self._stopped:
+                return
+            self._indexer = Indexer(self._queue, store, linger=LINGER, count=count_events)
+        self._indexer.run()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+        if self._indexer:
+            self._indexer.stop()
 
 
 def _server(listen: tuple[str, int], problems: dict[str, health.Problem]) -> HttpServer:

@@ -16,6 +16,7 @@ from towline.config import (
     DATA,
     ENGINE,
     ENGINE_ROOT,
+    EVENTS,
     EXCLUDE,
     INCLUDE,
     KEEP_AGE,
@@ -88,9 +89,13 @@ def ship(queue: str | None, data: Path | None, state: Path | None, **values: Any
     \b
     towline ship --queue amqp://towline@broker/
     TOWLINE_QUEUE_FILE=/run/secrets/queue towline ship
+    towline ship --queue 'forward://fluentd:24224?tag=docker.{service}'
+    towline ship --queue file:///var/log/containers.ndjson
+    towline ship --queue stdout:// | jq .message
 
     While the queue is away, lines wait in their logs, or in the spool where they may vanish. `towline index` takes them
-    from the queue.
+    from the queue. Behind forward (Fluentd, Fluent Bit), file and stdout they leave Towline, each as a document whose
+    `event.id` tells repeats; such a queue is one shipper's own.
     """
     logs.configure(values["log_level"])
     from shipper.ship import ShipSettings
@@ -102,13 +107,16 @@ def ship(queue: str | None, data: Path | None, state: Path | None, **values: Any
 
 
 @click.command(short_help="Take lines from a queue, put them into a store.")
-@options(QUEUE, STORE, DATA, LISTEN, MEMORY, *KEEPING, LOG_LEVEL)
+@options(QUEUE, STORE, DATA, LISTEN, EVENTS, MEMORY, *KEEPING, LOG_LEVEL)
 def index(queue: str | None, store: str | None, data: Path | None, **values: Any) -> None:
     """Take lines from a queue and put them into a store (as many as needed, anywhere).
 
     \b
     towline index --queue amqp://towline@broker/ --store https://elasticsearch:9200
     TOWLINE_QUEUE_FILE=/run/secrets/queue TOWLINE_STORE_FILE=/run/secrets/store towline index
+    towline index --queue amqp://towline@broker/ --store https://elasticsearch:9200 --events
+
+    With --events it also stores what applications publish to the topic exchange `events` of that broker.
     """
     logs.configure(values["log_level"])
     from towline.apart import IndexSettings
@@ -124,6 +132,7 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
             listen=values["listen"],
             retention=Retention(age=values["keep_age"], size=values["keep_size"], default=not _given(KEEP_AGE)),
             memory=values["memory"],
+            events=values["events"] or "",
         )
     )
 

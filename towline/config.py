@@ -80,6 +80,8 @@ class Setting:
     secret: bool = False
     quiet: bool = False
     """No option, only a variable: what is needed wherever a store is opened, and seldom."""
+    flag: Any = None
+    """What the option means without a value, where it may be given so."""
     filed: bool = False
     """`TOWLINE_NAME_FILE` may name a file that holds the value; so it is for all secrets."""
 
@@ -101,6 +103,7 @@ class Setting:
 
     def option(self) -> Callable[[Any], Any]:
         """The click option. Where one may be repeated, its variable holds several separated by white space."""
+        more = {"is_flag": False, "flag_value": self.flag} if self.flag is not None else {}
         return click.option(
             f"--{self.name}",
             self.parameter,
@@ -111,6 +114,7 @@ class Setting:
             show_default=self.default is not None and not self.multiple,
             show_envvar=True,
             help=self.help,
+            **more,
         )
 
 
@@ -154,6 +158,8 @@ QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer: amqp
                 "file:///PATH, stdout://.", filed=True)  # fmt: skip
 QUEUE_SHARED_KEY = Setting("queue-shared-key", str, None, "Key that the receiver behind forward:// shares with us.",
                            secret=True)  # fmt: skip
+EVENTS = Setting("events", str, None, "Exchange of the queue's broker whose messages are domain events, to be stored as "
+                 "well. Without a value: `events`.", flag="events")  # fmt: skip
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9200 (Elasticsearch; several hosts with "
                 "commas). Default: the store below --data.", filed=True)  # fmt: skip
 STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
@@ -215,13 +221,12 @@ LOG_LEVEL = Setting("log-level", click.Choice(["debug", "info", "warning", "erro
 TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Bearer`. Needed to listen beyond loopback.",
                 secret=True)  # fmt: skip
 
-SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS,
-            MAX_LINE, MEMORY, SPOOL,
-            KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, STORE, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE,
-            STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD,
-            LISTEN_GELF, LISTEN_SYSLOG, LISTEN_NDJSON, FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN,
-            INPUT_CERTIFICATE, INPUT_KEY, INPUT_CA, PROCFS, SYSFS,
-            ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
+SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE,
+            MEMORY, SPOOL, KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, EVENTS, STORE, STORE_PASSWORD, STORE_API_KEY,
+            STORE_BEARER, STORE_CA, STORE_CERTIFICATE, STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD,
+            PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD, LISTEN_GELF, LISTEN_SYSLOG, LISTEN_NDJSON,
+            FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN, INPUT_CERTIFICATE, INPUT_KEY, INPUT_CA,
+            PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:

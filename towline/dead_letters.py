@@ -150,7 +150,8 @@ def _unfit(document: Document) -> str:
     if str(document.get("identity", "")).startswith("{"):
         return "it never had an identity of its own"
     try:
-        _ = Origin(_origin(document)).container_id
+        origin = Origin(_origin(document))
+        _ = origin.container_id if origin.of_container else origin.service
     except (KeyError, TypeError):
         return "its origin is not known"
     return ""

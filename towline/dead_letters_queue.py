@@ -19,12 +19,16 @@ from towline.batch import Batch, decode
 from towline.dead_letters import Filters, Letter, Outcome, identifier
 from towline.errors import BatchError, QueueUnavailable, TowlineError
 from towline.queues.amqp_errors import explain
+from towline.queues.amqp_events import CAME_BY, CAME_WITH
+from towline.queues.amqp_headers import encodable, tolerate
 from towline.queues.amqp_message import FOUND_IN, REASON, ROUTING_KEY, deliveries_before
 from towline.queues.amqp_url import Broker, parse
 
 OFTEN = 10
 """Deliveries after which a message is put into the queue anew; a broker's own limit is 20 from version 4 on."""
 SHOWN_SERVICES = 20
+ORIGINAL = 4096
+"""Bytes of an event's body that are shown, and that its name is made from."""
 BACK_WITHIN = 5.0
 """Seconds; somebody else may have taken them meanwhile."""
 
@@ -38,6 +42,7 @@ class DeadQueue:
     """
 
     def __init__(self, url: str) -> None:
+        tolerate()
         self._broker = parse(url)
         self._connection = _connected(self._broker)
         self._channel: BlockingChannel = self._connection.channel()
@@ -55,7 +60,8 @@ class DeadQueue:
         return [letter for letter in self._each(lambda letter: False, filters) if letter]
 
     def replay(self, filters: Filters, limit: int, step: Step) -> Outcome:
-        """Publish what can be read to the exchange again, each with a confirm, then acknowledge it (limit 0: all)."""
+        """Publish what can be read to the exchange again, events to their queue, each with a confirm, then acknowledge
+        it (limit 0: all)."""
         outcome = Outcome()
 
         def sent(letter: Letter) -> bool:
@@ -66,7 +72,7 @@ class DeadQueue:
             if reason:
                 outcome.refuse(reason)
                 return False
-            self._publish(self._broker.exchange, letter.handle)
+            self._give_back(letter)
             outcome.replayed += 1
             return True
 
@@ -115,6 +121,19 @@ class DeadQueue:
         found, body = handle
         self._channel.basic_publish(exchange, ROUTING_KEY, body, _clean(found, keep), mandatory=True)
 
+    def _give_back(self, letter: Letter) -> None:
+        """To where it was found; an event says in headers where it came from at first."""
+        found, body = letter.handle
+        if not letter.content.get("event"):
+            self._publish(self._broker.exchange, letter.handle)
+            return
+        death = _death(dict(found.headers or {}))
+        came = {CAME_BY: death.get("exchange", ""), CAME_WITH: (death.get("routing-keys") or [""])[0]}
+        again = _clean(found, keep=False)
+        again.headers = encodable({**came, **(again.headers or {})})
+        again.correlation_id = found.correlation_id
+        self._channel.basic_publish("", letter.content["found_in"], body, again, mandatory=True)
+
 
 def _connected(broker: Broker) -> pika.BlockingConnection:
     problem = ""
@@ -154,26 +173,42 @@ def _clean(found: BasicProperties, keep: bool) -> BasicProperties:
         and (keep or not name.startswith(("x-first-", "x-last-")))
     }
     return BasicProperties(
-        content_type=found.content_type, content_encoding=found.content_encoding, headers=headers, delivery_mode=2,
-        timestamp=found.timestamp, message_id=found.message_id, app_id=found.app_id, type=found.type)  # fmt: skip
+        content_type=found.content_type, content_encoding=found.content_encoding, headers=encodable(headers),
+        delivery_mode=2, timestamp=found.timestamp,
+        message_id=found.message_id, app_id=found.app_id, type=found.type)  # fmt: skip
 
 
 def _letter(found: BasicProperties, body: bytes) -> Letter:
     headers: dict[str, Any] = dict(found.headers or {})
+    found_in = headers.get(FOUND_IN) or _death(headers).get("queue")
+    if str(found_in).endswith(".events"):
+        return _event(found, headers, str(found_in), body)
     unreadable, batch = _read(body)
     sections = batch.sections if batch else ()
     content: dict[str, Any] = {
         "@timestamp": _time(found), "reason": _reason(headers), "message_id": found.message_id, "bytes": len(body),
         "node": batch.node if batch else headers.get("node"), "lines": batch.count if batch else headers.get("count"),
-        "content_type": found.content_type, "found_in": headers.get(FOUND_IN) or _death(headers).get("queue"),
+        "content_type": found.content_type, "found_in": found_in,
         "services": sorted({section.origin.service for section in sections})[:SHOWN_SERVICES],
         **({"unreadable": unreadable} if unreadable else {}),
     }  # fmt: skip
+    identity = identifier(str(found.message_id), str(len(body)), body[:ORIGINAL].hex())
     return Letter(
-        identifier(str(found.message_id), str(len(body)), body[:4096].hex()), content["@timestamp"], content["reason"],
+        identity, content["@timestamp"], content["reason"],
         sorted({section.origin.service for section in sections}),
         sorted({name for section in sections for name in (section.origin.container_name, section.origin.container_id)}),
         batch.count if batch else 0, content, (found, body))  # fmt: skip
+
+
+def _event(found: BasicProperties, headers: dict[str, Any], found_in: str, body: bytes) -> Letter:
+    services = [found.app_id] if found.app_id else []
+    content: dict[str, Any] = {
+        "@timestamp": _time(found), "reason": _reason(headers), "message_id": found.message_id, "bytes": len(body),
+        "lines": 1, "content_type": found.content_type, "found_in": found_in, "services": services, "event": True,
+        "routing_key": headers.get(CAME_WITH), "original": body[:ORIGINAL].decode("utf-8", "replace")}  # fmt: skip
+    return Letter(
+        identifier(str(found.message_id), str(len(body)), body[:ORIGINAL].hex()), content["@timestamp"],
+        content["reason"], services, [], 1, content, (found, body))  # fmt: skip
 
 
 def _read(body: bytes) -> tuple[str, Batch | None]:

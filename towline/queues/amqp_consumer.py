@@ -45,6 +45,8 @@ stand behind it."""
 class Consumer:
     """`take`, `problem`, `depth`, `close` and the deliveries are for any thread, the rest is the link's."""
 
+    waiting = amqp_metrics.MESSAGES
+
     def __init__(self, broker: Broker, max_bytes: int, publisher: Publisher) -> None:
         self.link = Link(broker, "consume", self)
         self._broker = broker
@@ -59,7 +61,7 @@ class Consumer:
         self._average = self._lines = 0.0
         """Bytes and lines of a message, of late."""
         self._hearing = Hearing(self.link, lambda: self._waiting.session)
-        self._depth = Depth(self.link, broker.queue, lambda: self._waiting.session)
+        self._depth = Depth(self.link, broker.queue, lambda: self._waiting.session, self.waiting)
 
     # --- from any thread
 
@@ -98,7 +100,11 @@ class Consumer:
                 self._changed.wait_for(lambda: self._waiting or self._closed, max(0.0, deadline - time.monotonic()))
             elif self._work >= self._max_bytes:
                 return None
-            if self._closed or not self._waiting or (deadline is None and lines_in(self._waiting.first.found) > room):
+            if (
+                self._closed
+                or not self._waiting
+                or (deadline is None and self._lines_in(self._waiting.first.found) > room)
+            ):
                 return None
             return self._waiting.pop()
 
@@ -107,7 +113,7 @@ class Consumer:
             self._bury(message, f"handed out {TOO_OFTEN} times, and never stored")
             return None
         try:
-            batch = decode(message.body)
+            batch = self._read(message)
         except BatchError as error:
             self._bury(message, str(error))
             return None
@@ -125,8 +131,19 @@ class Consumer:
         """To the dead letters; it is acknowledged here once it is safe there."""
         amqp_metrics.DAMAGED.inc()
         log.error("a message in %r can't be read and goes to %r: %s", self._broker.queue, self._broker.dead, reason)
-        found = dead_letter(message.found, " ".join(reason.split())[:1000], self._broker.queue)
+        found = self._buried(message, " ".join(reason.split())[:1000])
         self._publisher.bury(message.body, found, lambda: self._acknowledge(message))
+
+    def _read(self, message: Message) -> Batch:
+        """What the message holds; BatchError where it can't be read."""
+        return decode(message.body)
+
+    def _lines_in(self, found: BasicProperties) -> int:
+        return lines_in(found)
+
+    def _buried(self, message: Message, reason: str) -> BasicProperties:
+        """The properties of a message on its way to the dead letters."""
+        return dead_letter(message.found, reason, self._broker.queue)
 
     def _end(self, delivery: "_Taken", done: bool) -> None:
         with self._changed:
@@ -208,10 +225,13 @@ class Consumer:
                 return
             session.arrived += 1
             session.order.append(method.delivery_tag)
-            self._waiting.push(Message(next(self._places), method.delivery_tag, session, found, body))
+            place = next(self._places)
+            self._waiting.push(
+                Message(place, method.delivery_tag, session, found, body, method.exchange, method.routing_key)
+            )
             self._changed.notify()
         size = len(body) + OVERHEAD
-        self._lines += (lines_in(found) - self._lines) / 16
+        self._lines += (self._lines_in(found) - self._lines) / 16
         self._average += (size - self._average) / 16 if self._average else size
         self._adapt(session)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pika import exceptions
 from pika.adapters.select_connection import SelectConnection
+from prometheus_client import Gauge
 
 from towline.queues.amqp_link import Link
 from towline.queues.amqp_metrics import MESSAGES
@@ -20,7 +21,10 @@ EVERY = 10.0
 class Depth:
     """In the link's thread. `current`: the session that works now."""
 
-    def __init__(self, link: Link, queue: str, current: Callable[[], Session | None]) -> None:
+    def __init__(
+        self, link: Link, queue: str, current: Callable[[], Session | None], gauge: Gauge = MESSAGES
+    ) -> None:  # fmt: skip
+        self._gauge = gauge
         self._link = link
         self._queue = queue
         self._current = current
@@ -38,4 +42,4 @@ class Depth:
             found = yield lambda channel, then: channel.queue_declare(self._queue, passive=True, callback=then)
         except exceptions.AMQPError:
             return
-        MESSAGES.set(found.method.message_count)
+        self._gauge.set(found.method.message_count)

@@ -16,3 +16,5 @@ REDELIVERED = Counter("towline_queue_redelivered", "Messages that the broker han
                       "another.", registry=REGISTRY)  # fmt: skip
 MESSAGES = Gauge("towline_queue_messages", "Messages that wait in the broker's queue, without those that an indexer "
                  "has; an indexer asks every 10 s.", registry=REGISTRY)  # fmt: skip
+EVENTS = Gauge("towline_queue_events", "Domain events that wait in the broker's queue, without those that an indexer "
+               "has; asked every 10 s.", registry=REGISTRY)  # fmt: skip

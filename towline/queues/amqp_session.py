@@ -46,3 +46,6 @@ class Message:
     session: Session = field(compare=False)
     found: BasicProperties = field(compare=False)
     body: bytes = field(compare=False)
+    exchange: str = field(default="", compare=False)
+    key: str = field(default="", compare=False)
+    """Routing key."""

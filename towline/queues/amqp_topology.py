@@ -3,7 +3,9 @@
     exchange towline (topic) ── logs, logs.* ──▶ queue towline.logs ── dead letters ──▶ exchange towline.dead (fanout)
                                                                                         └──▶ queue towline.dead
 
-Both are quorum queues, bounded in bytes; beyond the bound they refuse (reject-publish) and never drop the oldest.
+    exchange events (topic, the applications') ── # ──▶ queue towline.events ── dead letters ──▶ exchange towline.dead
+
+All are quorum queues, bounded in bytes; beyond the bound they refuse (reject-publish) and never drop the oldest.
 
 The delivery limit is high on purpose: every kill of an indexer counts as one delivery of all that it had prefetched.
 It is a net below our own, lower limit (amqp_consumer.py), whose dead letters are confirmed. The broker's own way to do
@@ -46,6 +48,20 @@ def steps(broker: Broker, missing: Callable[[], None]) -> Steps:
     yield from _queue(broker, broker.queue, more, broker.exchange)
 
 
+def event_steps(broker: Broker, exchange: str, missing: Callable[[], None]) -> Steps:
+    """The same for a queue of domain events, which gets all that goes to `exchange`.
+
+    That exchange is the applications': where there is one already it is taken as it is, of whatever kind.
+    """
+    yield from _exchange(broker, broker.dead, "fanout")
+    yield from _queue(broker, broker.dead, {}, broker.dead)
+    yield from _exchange(broker, exchange, "topic", codes=(403, 406))
+    if not (yield from _is_there(broker.queue)):
+        missing()
+    more = {"x-dead-letter-exchange": broker.dead, "x-delivery-limit": DELIVERY_LIMIT}
+    yield from _queue(broker, broker.queue, more, exchange, "#")
+
+
 def bind(broker: Broker, key: str) -> Generator[Step, Any, bool]:
     """Bind the queue to one more routing key; False where the account may not do that."""
     try:
@@ -67,18 +83,19 @@ def _is_there(name: str) -> Generator[Step, Any, bool]:
     return True
 
 
-def _exchange(broker: Broker, name: str, kind: Any) -> Steps:
+def _exchange(broker: Broker, name: str, kind: Any, codes: tuple[int, ...] = (403,)) -> Steps:
+    """`codes`: refusals after which it is enough that there is an exchange of that name."""
     try:
         yield lambda channel, then: channel.exchange_declare(name, kind, durable=True, callback=then)
     except exceptions.ChannelClosedByBroker as error:
-        if error.reply_code != 403:
+        if error.reply_code not in codes:
             raise
         with_name = f"exchange {name!r}"
         yield from _there(broker, with_name, lambda channel, then: channel.exchange_declare(
             name, kind, passive=True, callback=then))  # fmt: skip
 
 
-def _queue(broker: Broker, name: str, more: dict[str, Any], exchange: str) -> Steps:
+def _queue(broker: Broker, name: str, more: dict[str, Any], exchange: str, key: str = ROUTING_KEY) -> Steps:
     arguments = {
         "x-queue-type": "quorum",
         "x-overflow": "reject-publish",
@@ -87,7 +104,7 @@ def _queue(broker: Broker, name: str, more: dict[str, Any], exchange: str) -> St
     }
     try:
         yield lambda channel, then: channel.queue_declare(name, durable=True, arguments=arguments, callback=then)
-        yield lambda channel, then: channel.queue_bind(name, exchange, ROUTING_KEY, callback=then)
+        yield lambda channel, then: channel.queue_bind(name, exchange, key, callback=then)
     except exceptions.ChannelClosedByBroker as error:
         if error.reply_code != 403:
             raise

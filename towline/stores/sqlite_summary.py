@@ -168,8 +168,7 @@ def _sources(folder: Folder) -> list[list[Any]]:
     for number in folder.numbers():
         try:
             with folder.reading(number) as connection:
-                sql = "SELECT container, json, lines, first_ns, last_ns FROM sources WHERE lines > 0"
-                for container, origin, lines, first, last in connection.execute(sql):
+                for container, origin, lines, first, last in connection.execute(_OF_CONTAINERS):
                     row = rows.setdefault(container, [origin, 0, first, -1])
                     if last > row[3]:
                         row[0], row[3] = origin, last
