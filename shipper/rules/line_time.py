@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -160,10 +160,19 @@ def _stamp(second: str, fraction: str | None, offset: str | None, zone: tzinfo) 
 def _utc(second: str, offset: str | None, zone: tzinfo) -> str:
     """The second in UTC; lines come many a second. ValueError where there is no such time or no store takes it."""
     if offset and offset[0] in "+-":
-        zone = datetime.strptime(f"{offset.replace(':', ''):0<5}", "%z").tzinfo or UTC
+        zone = _zone(offset)
     elif offset:
         zone = UTC
     return _checked(datetime.fromisoformat(second).replace(tzinfo=zone).astimezone(UTC))
+
+
+def _zone(offset: str) -> tzinfo:
+    """Of +02:00, +0200 or +02."""
+    hours, minutes = int(offset[1:3]), int(offset[3:].lstrip(":") or 0)
+    if minutes > 59:
+        raise ValueError(f"no zone is {offset} from UTC")
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return timezone(-ahead if offset[0] == "-" else ahead)
 
 
 def _checked(moment: datetime) -> str:
