@@ -22,6 +22,9 @@ from towline.batch import Batch, Section
 from towline.queues import Outlet
 
 BATCH_BYTES = 512 << 10
+READ_AHEAD = 2 << 20
+"""Bytes of old lines that are read before they may go: they can be had at any time, and what lies about for seconds is
+in no cache any more when it is packed."""
 LINGER = 0.05
 """Seconds that a batch may wait for more of what is being read at full speed: fewer, larger messages cost less."""
 SPOOL_AFTER = 1.0
@@ -79,7 +82,7 @@ class Outbox:
     @property
     def behind(self) -> bool:
         """Old lines have their share of the memory: more would leave too little for new ones."""
-        return self._backlog_bytes + self._old.size > self._memory // 2
+        return self._backlog_bytes + self._old.size > min(self._memory // 2, READ_AHEAD)
 
     @property
     def holding(self) -> bool:
