@@ -19,7 +19,6 @@ from harness import Document, Generators, clean_environment, finished, wait_unti
 from pipeline import Part
 
 pytestmark = pytest.mark.engine
-KILLS = 3
 
 
 class Shipping(Part):
@@ -76,16 +75,15 @@ def load(generators: Generators, seconds: float) -> None:
     generators.start("two", 20 * ticks, burst=20, pause=0.09, streams=("stdout", "stderr"))
 
 
-def killed_under_load(shipping: Shipping, generators: Generators, between: Callable[[], None] = lambda: None) -> None:
+def killed_under_load(shipping: Shipping, generators: Generators, kills: int) -> None:
     """Started and killed at random moments while containers write; the last one lives to see the end of them."""
     seed = int(os.environ.get("TOWLINE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"TOWLINE_TEST_SEED={seed}")
     chance = random.Random(seed)
-    load(generators, 2 * KILLS)
-    for _ in range(KILLS):
+    load(generators, 2 * kills)
+    for _ in range(kills):
         shipping.start()
         time.sleep(chance.uniform(0.1, 1.5))
-        between()
         shipping.kill()
     shipping.start()
     for container in generators.containers:
@@ -105,7 +103,7 @@ def once(rows: list[Document]) -> list[Document]:
 def test_a_file_holds_every_line_once_across_kills(ship: Make, generators: Generators, tmp_path: Path) -> None:
     path = tmp_path / "lines.ndjson"
     shipping = ship(f"file://{path}")
-    killed_under_load(shipping, generators)
+    killed_under_load(shipping, generators, kills=3)
     report = generators.judge(documents(path.read_bytes().splitlines()))
     assert (report.faults, report.gaps) == ({}, [])
 
@@ -129,7 +127,7 @@ def test_a_file_that_is_moved_while_it_is_written_loses_nothing(
 
 def test_a_pipe_gets_every_line_and_repeats_are_told(ship: Make, generators: Generators) -> None:
     shipping = ship("stdout://")
-    killed_under_load(shipping, generators)
+    killed_under_load(shipping, generators, kills=2)
     ledger = shipping.ledger()
     assert sum(row["read"] for row in ledger.values()) == sum(row["indexed"] for row in ledger.values()) > 0
     assert shipping.stop() == 0
@@ -166,7 +164,7 @@ def test_a_forward_receiver_gets_every_line_though_answers_are_lost(ship: Make, 
     thread = threading.Thread(target=unsettle)
     thread.start()
     try:
-        killed_under_load(shipping, generators)
+        killed_under_load(shipping, generators, kills=2)
     finally:
         ending.set()
         thread.join()
