@@ -132,6 +132,12 @@ def placed(found: Fields) -> Fields:
     return placed
 
 
+def common_name(name: str) -> str:
+    """Where `placed` puts a field of this name, if its value is of that kind; the name itself where it has no other."""
+    place = _PLACES.get(name)
+    return place[0] if place else name
+
+
 def with_level(found: Fields) -> Fields:
     """The same for what a ready parser made, which has ECS names: only `log.level` may be the program's own word."""
     level = levels.level_of(found.get("log.level"))

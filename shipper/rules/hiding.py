@@ -44,7 +44,8 @@ class Secrets:
         found, counts = self._scan(column)
         for index, (old, new) in enumerate(zip(column, found, strict=True)) if counts else ():
             if new != old and _like_json(old):
-                found[index] = self._still_json(old, new)
+                found[index], more = self._still_json(old, new)
+                counts += more
         return found, counts + self._scan_read(found)
 
     def hidden(self, column: Sequence[str]) -> tuple[list[str], Counter[str]]:
@@ -124,12 +125,15 @@ class Secrets:
             data, _ = replaced(data, kind)
         return data.decode()
 
-    def _still_json(self, old: str, new: str) -> str:
-        """`new`, or where it is no JSON any more (a number became a word), the same secrets hidden in its values."""
+    def _still_json(self, old: str, new: str) -> tuple[str, Counter[str]]:
+        """`new`, or where it is no JSON any more (a number became a word), the same secrets hidden in its values; and
+        those that were hidden beyond what `new` hides."""
         if _is_json(new) or not _is_json(old):
-            return new
-        text = self._scan([self._in_values(old)])[0][0]
-        return text if _is_json(text) else new
+            return new, Counter()
+        (text,), _ = self._scan([self._in_values(old)])
+        if not _is_json(text):
+            return new, Counter()
+        return text, self._scan_read([new])
 
     def _within_json(self, old: str, read: str) -> str:
         """`read`, which has lost its escapes, or where `old` is JSON, the same secrets hidden in its values."""

@@ -6,7 +6,8 @@
 
 They are shown on /metrics of `ship` and `up` as `towline_log_NAME_total` or `towline_log_NAME`, with the service. A
 label is called as its field, with `_` for what no label name may have, or as is said before `=`; `stream` may be asked
-for too. `event.duration` is in nanoseconds, so its scale is 1e-9 where none is said.
+for too. A field may be called as the application does (`status`) or as it is stored (`http.response.status_code`).
+`event.duration` is in nanoseconds, so its scale is 1e-9 where none is said.
 
 Bounds (towline.measured): 100 series of each metric and service, the rest under "other"; label values are cut at 64
 characters. A line that lacks a label's field counts under ""; one that lacks the measured field, or has no number of at
@@ -26,6 +27,7 @@ from typing import Any
 from prometheus_client import Histogram
 
 from shipper.rules.chain import SERVICE, Step, Values
+from shipper.rules.common_names import common_name
 from shipper.rules.label import Label
 from shipper.rules.rows import Rows
 from towline import metrics
@@ -124,7 +126,8 @@ def _words(rows: Rows, asked: Wanted) -> list[tuple[str, ...]]:
 def _column(rows: Rows, field: str) -> Sequence[Any]:
     if field == STREAM:
         return [stream.decode() for stream in rows.streams]
-    return [found.get(field) if found else None for found in rows.fields]
+    common = common_name(field)
+    return [found.get(field, found.get(common)) if found else None for found in rows.fields]
 
 
 def _pairs(asked: Wanted, words: Sequence[str]) -> Pairs:

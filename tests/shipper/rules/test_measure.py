@@ -81,6 +81,13 @@ def test_a_counter_counts_lines_by_fields(measured: Measured) -> None:
     }
 
 
+def test_a_field_may_be_called_as_the_application_does(measured: Measured) -> None:
+    step(measured, seen="counter by status")(rows([{"http.response.status_code": 200}, {"status": "gone"}]))
+    assert samples(measured) == {
+        "towline_log_seen_total{service=web,status=200}": 1, "towline_log_seen_total{service=web,status=gone}": 1,
+    }  # fmt: skip
+
+
 def test_a_counter_without_labels_is_there_from_the_start(measured: Measured) -> None:
     count = step(measured, seen="counter", sent_total="counter of http.response.bytes")
     assert samples(measured) == {"towline_log_seen_total{service=web}": 0, "towline_log_sent_total{service=web}": 0}
@@ -196,7 +203,7 @@ def test_a_scrape_while_lines_are_counted_is_whole(measured: Measured) -> None:
     thread = threading.Thread(target=write)
     thread.start()
     while not done.is_set():
-        samples(measured)
+        _samples(parse_text(generate_latest(registry(measured)).decode()))
     thread.join()
     assert sum(samples(measured).values()) == 300
 

@@ -252,8 +252,14 @@ def test_both_steps_around_a_parser_leave_no_secret() -> None:
 
 
 def test_redactions_are_counted_by_kind() -> None:
-    hidden(kinds(service="counts"), "a@b.de c@d.de 4111111111111111", r"x\u0040b.de", "nothing")
-    assert [counted("counts", kind) for kind in ("emails", "cards", "ips")] == [3, 1, 0]
+    texts = [
+        "a@b.de c@d.de 4111111111111111",
+        r"x\u0040b.de",
+        "nothing",
+        r'{"pan":4111111111111111,"to":"x\u0040b.de"}',
+    ]
+    hidden(kinds(service="counts"), *texts)
+    assert [counted("counts", kind) for kind in ("emails", "cards", "ips")] == [4, 2, 0]
 
 
 class _Breaks:
