@@ -1,5 +1,6 @@
 """The lines of one read as columns, between numbering and writing: what the steps of a chain work on."""
 
+import json
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -90,4 +91,14 @@ def _json(text: str) -> bytes:
 
 def _inside(document: dict[str, Any]) -> bytes:
     """The members of an object, each with a comma in front."""
-    return b"," + orjson.dumps(document)[1:-1] if document else b""
+    if not document:
+        return b""
+    try:
+        return b"," + orjson.dumps(document)[1:-1]
+    except TypeError:  # a step left half a character, a number beyond 64 bits, or no JSON at all
+        whole = clean(json.dumps(document, ensure_ascii=False, default=str))
+        return b"," + orjson.dumps(json.loads(whole, parse_int=_number, parse_constant=str))[1:-1]
+
+
+def _number(digits: str) -> int | str:
+    return int(digits) if len(digits) < 19 else digits

@@ -112,6 +112,14 @@ def test_half_characters_reach_no_store() -> None:
     assert orjson.loads(rows.documents().splitlines()[1].replace(b"\x1e", b""))["fields"] == {"a": "\\ud800", "b": "1"}
 
 
+def test_what_json_has_no_form_for_costs_no_line() -> None:
+    rows = rows_of("one", "two")
+    rows.fields = [{"a": "\ud800", "b": 1 << 70, "c": {1}, "d": float("nan"), "e": -(1 << 60)}, {"a": 1}]
+    first, second = (orjson.loads(line.replace(b"\x1e", b"")) for line in rows.documents().splitlines()[1::2])
+    assert first["fields"] == {"a": "\ufffd", "b": str(1 << 70), "c": "{1}", "d": "NaN", "e": str(-(1 << 60))}
+    assert second["fields"] == {"a": 1}
+
+
 def test_lines_that_were_not_read_are_counted() -> None:
     def count(flag: str) -> Any:
         return metrics.REGISTRY.get_sample_value(
