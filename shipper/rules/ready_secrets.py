@@ -199,7 +199,8 @@ _AWS_SESSION = pattern(r"""(?i)(?:session_?token|x-amz-security-token)["']?\s*[:
 _EMAIL = r"[\pL\pN._%+'-]+{at}(?:[\pL\pN](?:[\pL\pN-]*)\.)+\pL(?:[\pL\pN-]*[\pL\pN])"
 _V4 = pattern(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3,}")
 _V6 = pattern(r"[0-9A-Fa-f:]*(?:::|(?::[0-9A-Fa-f]{1,4}){7})[0-9A-Fa-f:.]*")
-_CARD = pattern(r"[0-9](?:[ -]?[0-9]){12,}")
+_CARD = pattern(r"[0-9](?:[ \x{a0}\x{2009}\x{202f}\x{2010}-\x{2015}-]?[0-9]){12,}")
+"""Between two digits at most one space or dash, of those that typesetting has too."""
 
 READY: dict[str, Kind] = {
     kind.name: kind

@@ -7,9 +7,9 @@ of a line that is longer than --max-line.
 
 `towline.rate` counts the lines of each second, minute, hour or day of the engine's stamps, from its beginning (UTC),
 and lets the first ones pass: reading a backlog gives the same verdict as reading live. The count is one container's,
-and not part of a checkpoint. So after a restart within such a stretch, lines that were left out before may pass, at
-most as many again as the rate says; but none that passed is left out, as long as the container's clock went forward.
-The counts of the four newest stretches are kept for clocks that step back.
+and not part of a checkpoint. So after a restart (or other labels) within such a stretch, lines that were left out
+before may pass, at most as many again as the rate says; but none that passed is left out, as long as the container's
+clock went forward. The counts of the four newest stretches are kept for clocks that step back.
 
 `towline.always` exempts lines from sample and rate, by what they say or by their `log.level`.
 """

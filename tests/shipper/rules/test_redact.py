@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
+from shipper.entries import Entries
+from shipper.lines import LineMaker
 from shipper.ruled import ruled_of
 from shipper.rules import redact
 from shipper.rules.chain import SERVICE, chain_of
@@ -69,6 +71,7 @@ def counted(service: str, kind: str) -> float:
         ("cards", "2026-11-23 4111 1111 1111 1111 12", "2026-11-23 [card] 12"),
         ("cards", "card4111111111111111 \x1b[32m4111111111111111\x1b[0m", "card[card] \x1b[32m[card]\x1b[0m"),
         ("cards", "6304000000000000000 4222222222222", "[card] [card]"),
+        ("cards", "4111\u00a01111\u202f1111\u20111111", "[card]"),
         ("emails", "to Bob.O'Hara+x@mail.example.co.uk, ok", "to [email], ok"),
         ("emails", "müller@bücher.example GET /?m=bob%40example.com&x=1", "[email] GET /?m=[email]&x=1"),
         ("ips", "10.0.0.1:80 from [2001:db8::1]:443, ::1", "[ip]:80 from [[ip]]:443, [ip]"),
@@ -320,6 +323,20 @@ def test_a_secret_across_two_pieces_of_a_long_line_is_in_neither() -> None:
             assert found[1].startswith("[cut]")
             parts = {part.replace("[cut]", "") for each in found for part in each.split()} - {"level=info"}
             assert all(part in "word" for part in parts), (cut, parts)
+
+
+def test_pieces_that_the_shipper_makes_are_cut_where_it_cuts_them() -> None:
+    maker = LineMaker("c" * 64, 300, ruled=ruled_of(kinds("cards"), "cut", 300))
+    text = b"begin " + b"word " * 57 + b"4111 1111 1111 1111 " + b"word " * 80 + b"end"
+    lines = maker.feed(Entries([STAMP, STAMP[:-4] + b"999Z"], [text, b"next 4111111111111111"], b"stdout"))
+    assert lines
+    found = [json.loads(line)["message"] for line in lines.docs.replace(b"\x1e", b"").splitlines()[1::2]]
+    assert len(found) == 4
+    assert found[0].startswith("begin word")
+    assert [text.startswith("[cut]") for text in found] == [False, True, True, False]
+    assert [text.endswith("[cut]") for text in found] == [True, True, True, False]
+    assert "1111" not in str(found)
+    assert found[3] == "next [card]"
 
 
 def test_a_short_piece_is_cut_whole() -> None:
