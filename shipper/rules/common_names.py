@@ -13,10 +13,10 @@ from typing import Any
 
 from shipper.rules import levels
 from shipper.rules.rows import Fields
-from towline.fields import FIELDS, LONG, fits
+from towline.fields import FIELDS, LONG, LONGEST, fits
 
 Take = Callable[[Any], Any]
-"""The value as the ECS field has it; None where it is nothing of the kind."""
+"""The value as the ECS field takes it (towline.fields.fits); None where it is nothing of the kind."""
 
 MESSAGES = ("message", "msg", "@message", "@m", "Message", "MESSAGE", "RenderedMessage", "short_message", "event",
             "log", "text", "body", "Body", "@mt", "MessageTemplate")  # fmt: skip
@@ -29,7 +29,15 @@ _METHODS = frozenset(
 
 
 def _text(value: Any) -> Any:
+    return value if type(value) is str and 0 < len(value) <= LONGEST else None
+
+
+def _trace(value: Any) -> Any:
     return value if type(value) is str and value else None
+
+
+def _ip(value: Any) -> Any:
+    return value if fits("client.ip", value) else None
 
 
 def _word(value: Any) -> Any:
@@ -41,11 +49,11 @@ def _number(value: Any) -> Any:
     """A whole number, also as text if it is written as one would."""
     if type(value) is str and len(value) < 19 and value.isascii() and value.isdigit() and str(int(value)) == value:
         return int(value)
-    return value if type(value) is int else None
+    return value if type(value) is int and -(1 << 63) <= value < 1 << 63 else None
 
 
 def _method(value: Any) -> Any:
-    return value if type(value) is str and value.upper() in _METHODS else None
+    return value if type(value) is str and len(value) < 20 and value.upper() in _METHODS else None
 
 
 def _status(value: Any) -> Any:
@@ -54,7 +62,8 @@ def _status(value: Any) -> Any:
 
 
 def _url(value: Any) -> Any:
-    return value if type(value) is str and (value.startswith("/") or "://" in value[:20]) else None
+    found = _text(value)
+    return found if found and (found[0] == "/" or "://" in found[:20]) else None
 
 
 _SAME: Mapping[str, tuple[Take, str]] = {
@@ -72,7 +81,7 @@ _SAME: Mapping[str, tuple[Take, str]] = {
     "error.message": (_text, "error err thrown.message err.message exception.message exception.exception_message"),
     "error.type": (_text, "err.type err.name error.name error.kind thrown.name exception.type exc_type error_type "
                    "exception.exception_class exception.class"),
-    "error.stack_trace": (_text, "err.stack error.stack stack stacktrace stack_trace stackTrace StackTrace exc_info "
+    "error.stack_trace": (_trace, "err.stack error.stack stack stacktrace stack_trace stackTrace StackTrace exc_info "
                           "exc_text exception Exception @x traceback thrown.extendedStackTrace exception.stacktrace"),
     "trace.id": (_word, "trace_id traceId traceID TraceId TraceID traceid @tr dd.trace_id otelTraceID trace "
                  "logging.googleapis.com/trace"),
@@ -96,7 +105,7 @@ _SAME: Mapping[str, tuple[Take, str]] = {
     "user_agent.original": (_text, "user_agent userAgent UserAgent http_user_agent req.headers.user-agent "
                             "request.headers.user-agent request_User-Agent httpRequest.userAgent"),
     "user.name": (_text, "user username user_name remote_user"),
-    "client.ip": (_text, "client_ip clientIp clientIP remote_addr remote_ip remoteIp req.remoteAddress ClientHost "
+    "client.ip": (_ip, "client_ip clientIp clientIP remote_addr remote_ip remoteIp req.remoteAddress ClientHost "
                   "httpRequest.remoteIp"),
 }  # fmt: skip
 _PLACES: Mapping[str, tuple[str, Take]] = (
@@ -122,7 +131,7 @@ def placed(found: Fields) -> Fields:
             continue
         ecs, take = place
         taken = take(value) if ecs == name or (ecs not in found and ecs not in placed) else None
-        if taken is None or not fits(ecs, taken):
+        if taken is None:
             placed[name] = value
             continue
         placed[ecs] = taken

@@ -118,6 +118,7 @@ def _flattened(document: Any, text: str) -> _Flat:
     if type(document) is not dict:
         raise NotSoError("no object")
     flat = _Flat()
+    found = flat.found
     times, beyond = _GROWTH
     left = times * len(text) + beyond
     places: list[tuple[str, int, Mapping[str, Any]]] = [("", 1, document)]
@@ -136,16 +137,17 @@ def _flattened(document: Any, text: str) -> _Flat:
                 value = _array(flat, value)
             elif kind is float:
                 flat.floats = True
-            _put(flat, name, value)
+            if name in found:
+                _put(flat, name, value)
+            else:
+                found[name] = value
     _check(flat, text)
     return flat
 
 
 def _put(flat: _Flat, name: str, value: Any) -> None:
-    """Under its name; where "a.b" and "b" in "a" are both there, with both values."""
-    if name not in flat.found:
-        flat.found[name] = value
-    elif name in flat.several:
+    """Where "a.b" and "b" in "a" are both there: both values."""
+    if name in flat.several:
         flat.found[name].append(value)
     else:
         flat.several.add(name)

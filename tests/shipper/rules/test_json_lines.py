@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from shipper.rules import json_lines
+from shipper.rules import common_names, json_lines
 from shipper.rules.common_names import MESSAGES
 from shipper.rules.json_lines import DEEPEST, LONGEST_NAME, parse
 from shipper.rules.rows import Rows
+from towline.fields import fits
 
 LOGGERS: dict[str, tuple[str, dict[str, Any]]] = {
     "slog": (
@@ -353,3 +354,14 @@ def document_of(line: str) -> dict[str, Any]:
     (document,) = rows.documents().replace(b"\x1e", b"").splitlines()[1::2]
     loaded: dict[str, Any] = orjson.loads(document)
     return loaded
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 9000, "10.0.0.256", 1 << 63, -5, 1.5, True, None, [], {}, "", "200", "GET", "/a", 30]
+)
+def test_what_gets_a_common_name_has_a_place_in_the_mapping(value: Any) -> None:
+    names = [name for name in common_names._PLACES if name != "message"]
+    for name in names:
+        found = common_names.placed({name: value})
+        ecs, _ = common_names._PLACES[name]
+        assert found == {name: value} or ecs not in found or fits(ecs, found[ecs]), name
