@@ -139,7 +139,8 @@ class _Reading:
         lines: list[Line] = []
         size = 0
         for number, entry in enumerate(message.entries(self._budget.most)):
-            await self._introduce(entry)
+            if not ack:
+                await self._introduce(entry)
             for line in self._lines.line(message.tag, entry, (chunk, number), self._intake.now()):
                 lines.append(self._from(line))
                 size += len(line.text)
@@ -159,7 +160,9 @@ class _Reading:
         return line
 
     async def _introduce(self, entry: Entry) -> None:
-        """A container's first line may be here before the engine has told who it is."""
+        """A container's first line may be here before the engine has told who it is. (Not waited for where there is an
+        ack to send: Docker's driver sends one line after another then, and drops what is left when its container
+        ends.)"""
         container = str((entry.record or {}).get("container_id") or "")
         if not is_id(container) or container in self._introduced:
             return

@@ -92,3 +92,22 @@ def test_a_real_container_with_the_fluentd_driver_is_told_of_once_and_as_what_it
     assert {document["container"]["id"] for document in documents} == {container.id}
     assert {document["container"]["labels"]["com.docker.compose.service"] for document in documents} == {"shop"}
     assert [document["stream"] for document in documents if document["message"] == "err"] == ["stderr"]
+
+
+@pytest.mark.engine
+def test_a_real_container_whose_driver_asks_for_acks(
+    start: Start, engine: docker.DockerClient, test_image: str
+) -> None:
+    world = start(forward=ANY)
+    host, port = world.address("forward")
+    options = {"fluentd-address": f"{host}:{port}", "fluentd-async": "true", "fluentd-request-ack": "true"}
+    container = engine.containers.run(
+        test_image, ["sh", "-c", "for n in 1 2 3 4 5; do echo $n; done; exec sleep 60"], detach=True,
+        network_mode="none",
+        log_config=docker.types.LogConfig(type="fluentd", config=options))  # fmt: skip
+    try:
+        documents = world.lines(5)
+        world.confirm(world.take(0.5))
+    finally:
+        container.remove(force=True)
+    assert [document["message"] for document in documents] == ["1", "2", "3", "4", "5"]
