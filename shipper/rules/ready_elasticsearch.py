@@ -40,7 +40,7 @@ def _text(text: str) -> Fields | None:
 
 
 def _json(text: str) -> Fields | None:
-    record = json_object(text, ("message",))
+    record = json_object(text, ())
     if record is None or not _is_ours(record):
         return None
     old = "component" in record
@@ -52,10 +52,12 @@ def _json(text: str) -> Fields | None:
         found["log.level"] = level.strip().lower()
     _put_took(found, record)
     if isinstance(trace := found.get("error.stack_trace"), list):
-        found["error.stack_trace"] = "\n".join(map(str, trace))
+        lines = map(str, trace)
+        found["error.stack_trace"] = "\n".join(f"\t{line}" if line.startswith("at ") else line for line in lines)
     if "error.type" not in found:
         put_trace(found, str(found.get("error.stack_trace", "")))
-    found["message"] = str(record["message"])
+    if "message" in record:  # a slow log of 8 has none
+        found["message"] = str(record["message"])
     return found
 
 

@@ -5,12 +5,12 @@ import re
 from shipper.rules.ready_parts import LETTERS, pairs, put, put_number
 from shipper.rules.rows import Fields
 
-_KLOG = re.compile(
-    r"([IWEF])(\d{4} \d\d:\d\d:\d\d\.\d{6}) {1,7}(\d{1,10}) ([\w.-]{1,255}+\.(?:go|s)):(\d{1,9})\] ", re.A
-)
+_KLOG = re.compile(r"([IWEF])(\d{4} \d\d:\d\d:\d\d\.\d{6}) {1,7}(\d{1,10}) ([^\s:\]]{1,255}+):(\d{1,9})\] ", re.A)
 _KLOG_MESSAGE = re.compile(r'"((?:[^"\\]++|\\.)*+)"(?: |\Z)', re.S)
 _LOG = re.compile(
-    r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{6})?) (?!\[[a-z]{4,6}\] \d{1,10}#)(?:([\w./-]{1,255}+\.go):(\d{1,9}): )?",
+    r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{6})?) "
+    r"(?!\[[a-z]{4,6}\] \d{1,10}#|(?i:haproxy): )"  # nginx's errors, Docker Flow Proxy's requests
+    r"(?:([^\s:]{1,255}+)(?<=\.go):(\d{1,9}): )?",
     re.A,
 )
 _LOG_LEVEL = re.compile(r"\[?(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL)(?:\]|:)? ")
@@ -22,16 +22,16 @@ _TEXT_NAMES = {
     "err": "error.message",
     "logger": "log.logger",
 }
-_SOURCE = re.compile(r"(\S{1,512}+\.go):(\d{1,9})\Z", re.A)
+_SOURCE = re.compile(r"([^\s:]{1,512}+)(?<=\.go):(\d{1,9})\Z", re.A)
 _ZAP = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}(?:Z|[+-]\d\d:?\d\d))\t(debug|info|warn|error|dpanic|panic|fatal|DEBUG|INFO|WARN"
-    r"|ERROR|DPANIC|PANIC|FATAL)\t(?:([A-Za-z][\w.-]{0,127}+)\t)?(?:(\S{1,255}+\.go):(\d{1,9})\t)?",
+    r"|ERROR|DPANIC|PANIC|FATAL)\t(?:([A-Za-z][\w.-]{0,127}+)\t)?(?:([^\s:]{1,255}+)(?<=\.go):(\d{1,9})\t)?",
     re.A,
 )
 
 _PANIC = re.compile(r"(panic: |fatal error: |http: panic serving (\S{1,64}?): )", re.A)
 _GOROUTINE = re.compile(r"\n\n?goroutine (\d{1,18}) \[")
-_GO_FRAME = re.compile(r"\n\t\S{1,1024}+\.(?:go|s):\d{1,9}", re.A)
+_GO_FRAME = re.compile(r"\n\t[^\s:]{1,1024}+:\d{1,9}", re.A)
 
 
 def go(text: str) -> Fields | None:
@@ -73,7 +73,7 @@ def _slog(text: str) -> Fields | None:
     said, end = pairs(text)
     if "msg" not in said:
         return None
-    found: Fields = {"log.level": said.pop("level").lower()}
+    found: Fields = {"log.level": said.pop("level").lower().partition("+")[0].partition("-")[0]}  # such as ERROR+2
     _put_said(found, said)
     if end < len(text):
         found["message"] = text  # more than pairs: nothing may be lost

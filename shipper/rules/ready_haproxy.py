@@ -28,8 +28,13 @@ _TCP = re.compile(
     re.A,
 )
 _ERROR = re.compile(r"([^\s/]{1,255}+)/(\S{1,64}): ", re.A)
-_SERVER = re.compile(r"(?:Backup )?[Ss]erver ([^\s/]{1,255}+)/(\S{1,255}+) (?:is|was|\()", re.A)
-_PROXY = re.compile(r"(?:Proxy|backend) '?([\w.:-]{1,255}+)'? (?:started|stopped|has no)", re.A)
+_SERVER = re.compile(
+    r"(?:(?:Backup )?Server|Health check for (?:backup )?server) ([^\s/]{1,255}+)/(\S{1,255}+) "
+    r"(?:is |was |succeeded|failed|\()",
+    re.A,
+)
+_PROXY = re.compile(r"Proxy (\S{1,255}+) (?:started|stopped|paused|resumed)", re.A)
+_BACKEND = re.compile(r"[Bb]ackend '?([^\s']{1,255}+)'? has no server available!", re.A)
 
 _HTTP_TIMES = (
     "haproxy.http.request.time_wait_ms", "haproxy.time_queue", "haproxy.time_backend_connect",
@@ -50,10 +55,11 @@ def haproxy(text: str) -> Fields | None:
         put_client(body, connection[1], connection[2])
         return {**found, "time": connection[3], **body}
     if not found:
-        return _own(text)
-    if found.pop("log.syslog.appname", "haproxy") != "haproxy":
-        return None
-    return {**found, **_event(text[start:])}
+        return _own(text) or _event(text[start:], sure=bool(start))
+    name = found.pop("log.syslog.appname", None)
+    sure = name is not None or not any(field.startswith("log.syslog.") for field in found)
+    event = _event(text[start:], sure) if name in (None, "haproxy") else None
+    return {**found, **event} if event is not None else None
 
 
 def _head(text: str) -> tuple[Fields, int]:
@@ -118,15 +124,20 @@ def _own(text: str) -> Fields | None:
     if matched is None:
         return None
     level, _, process = matched.groups()
-    return {"log.level": level.lower(), "process.pid": int(process), **_event(text[matched.end() :])}
+    return {"log.level": level.lower(), "process.pid": int(process), **(_event(text[matched.end() :]) or {})}
 
 
-def _event(message: str) -> Fields:
+def _event(message: str, sure: bool = True) -> Fields | None:
+    """A message of its own; where the head doesn't make us sure that it is HAProxy's, one of those that we know."""
     found: Fields = {"message": message}
     if server := _SERVER.match(message):
         found["haproxy.backend_name"], found["haproxy.server_name"] = server.groups()
     elif proxy := _PROXY.match(message):
-        found["haproxy.backend_name"] = proxy[1]
+        found["haproxy.proxy_name"] = proxy[1]
+    elif backend := _BACKEND.match(message):
+        found["haproxy.backend_name"] = backend[1]
+    elif not sure:
+        return None
     return found
 
 

@@ -13,7 +13,7 @@ _TIME = (
 )
 _LEVEL = r"(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CONFIG|FINE|FINER|FINEST)"
 _LOGGER = r"([\w.$/\[\]-]{1,255}+)"
-_SURE_LOGGER = r"([\w$-]{1,64}+\.[\w.$/-]{1,190}+|[\w$/-]{1,255}+(?=: | - ))"
+_SURE_LOGGER = r"([\w$-]{1,64}+\.[\w.$/-]{1,190}+|[A-Z][\w$]{0,255}+(?=: | - |:\d))"
 _THREAD = r"\[ *+([^\]\n]{1,255}+)\]"
 
 _HEADS = (
@@ -21,7 +21,7 @@ _HEADS = (
     (re.compile(rf"{_TIME} +{_LEVEL} (\d{{1,10}}) --- (?:\[[^\]\n]{{0,255}}+\] )??{_THREAD} {_LOGGER} *+: ?", re.A),
      ("time", "level", "pid", "thread", "logger")),
     # logback and log4j by default: time [thread] LEVEL logger - message
-    (re.compile(rf"{_TIME} {_THREAD} {_LEVEL} +{_LOGGER}(?::\d{{1,9}})? ?[-:] ", re.A),
+    (re.compile(rf"{_TIME} {_THREAD} {_LEVEL} +{_LOGGER}(?::\d{{1,9}})? ?(?:--?|:) ", re.A),
      ("time", "thread", "level", "logger")),
     # ZooKeeper: time [myid:1] - LEVEL [thread:Class@line] - message
     (re.compile(rf"{_TIME} \[myid:\d{{0,9}}\] - {_LEVEL} +\[([^\]\n]{{1,255}}+)\] - ", re.A),
@@ -34,8 +34,8 @@ _HEADS = (
      ("time", "level", "thread", "logger")),
     # Kafka: [time] LEVEL message (logger)
     (re.compile(rf"\[{_TIME}\] {_LEVEL} ", re.A), ("time", "level")),
-    # Spark, log4j's %d %p %c: %m
-    (re.compile(rf"{_TIME} {_LEVEL} +{_LOGGER}(?::\d{{1,9}})?(?::| -) ", re.A), ("time", "level", "logger")),
+    # Spark, log4j's %d %p %c: %m, java.util.logging on one line
+    (re.compile(rf"{_TIME} {_LEVEL} +{_SURE_LOGGER}(?::\d{{1,9}})?(?::| -)? ", re.A), ("time", "level", "logger")),
 )  # fmt: skip
 _JUL = re.compile(
     r"([A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d[ \u202f][AP]M) ([\w.$]{1,255}+)(?: ([\w$<>]{1,255}+))?(?:\n|\Z)",

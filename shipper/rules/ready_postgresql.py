@@ -12,7 +12,8 @@ from shipper.rules.rows import Fields
 
 _TIME = re.compile(r"<?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?(?: (?:[A-Z]{2,5}|[+-]\d\d(?::?\d\d)?))?)", re.A)
 _SEVERITY = re.compile(
-    r"(LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG[1-5]?|DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION|BACKTRACE):  "
+    r"(LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG[1-5]?"
+    r"|DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION|BACKTRACE):  (?! )"
 )
 _MOST_PREFIX = 400
 """Characters of a prefix: names of 63 each, an address, an application."""
@@ -22,7 +23,7 @@ _BESIDE = frozenset(("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATIO
 """Lines that belong to the message before them."""
 
 _PROCESS = re.compile(r"\[(\d{1,10})(?:-\d{1,10})?\]", re.A)
-_PAIR = re.compile(r"\b(user|usr|db|database|app|client|host|pid|session|line|xid)=([^,\s>\]]*+)", re.A)
+_PAIR = re.compile(r"\b(user|usr|db|database|app|client|host|pid|session|line|xid)=(\[\w{5,7}\]|[^,\s>\]]*+)", re.A)
 _WHO = re.compile(r"([\w.\[\]-]{1,64}+)@([\w.\[\]-]{1,64}+)", re.A)
 _PEER = re.compile(r"([\da-fA-F.:]{2,45}|\[local\])(?:\((\d{1,5})\))?:", re.A)
 _NAMES = {

@@ -10,8 +10,9 @@ from shipper.rules.rows import Fields
 _TIME = r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[+-]\d\d:?\d\d|Z)?)"
 _LEVEL = r"(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|SUCCESS|NOTSET)"
 _NAME = r"([A-Za-z_][\w.-]{0,127}+)"
-_MODULE = r"([a-z_][\w.-]{0,127}+)"
-"""A logger's name where `Word: ` may begin the message as well."""
+_MODULE = r"(root|__main__|[A-Za-z_]\w{0,63}+\.[\w.-]{1,127}+)"
+"""A logger's name where `word: ` may begin the message as well."""
+_ASCTIME = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
 
 _HEADS = (
     # logging.basicConfig: LEVEL:name:message
@@ -26,16 +27,17 @@ _HEADS = (
     (re.compile(rf"{_TIME} \| {_LEVEL} *+\| ([\w.]{{1,128}}+):([\w.<>]{{1,128}}+):(\d{{1,9}}) - ", re.A),
      ("time", "level", "logger", "function", "line")),
     # time [LEVEL] name: message
-    (re.compile(rf"{_TIME} \[{_LEVEL} *+\] (?:{_MODULE}: )?", re.A), ("time", "level", "logger")),
+    (re.compile(rf"{_ASCTIME} \[{_LEVEL} *+\] (?:{_MODULE}: )?", re.A), ("time", "level", "logger")),
     # time LEVEL [name] message, time LEVEL name: message, time LEVEL message
     (re.compile(rf"{_TIME} {_LEVEL} *+(?:\[([\w.]{{1,128}}+)\] )", re.A), ("time", "level", "logger")),
     (re.compile(rf"{_TIME} {_LEVEL} ++(?:{_MODULE}: )?", re.A), ("time", "level", "logger")),
     # time name LEVEL: message
     (re.compile(rf"{_TIME} {_NAME} {_LEVEL}:? ", re.A), ("time", "logger", "level")),
-    # Uvicorn: LEVEL:     message
-    (re.compile(rf"{_LEVEL}: {{1,9}}", re.A), ("level",)),
+    # Uvicorn: LEVEL:     message, in ten columns
+    (re.compile(r"(INFO(?=: {5}\S)|(?:TRACE|DEBUG|ERROR)(?=: {4}\S)|WARNING(?=: {2}\S)|CRITICAL(?=: \S)): +"),
+     ("level",)),
 )  # fmt: skip
-_STRUCTLOG = re.compile(rf"{_TIME} \[(debug|info|warning|error|critical|exception) *+\] ", re.A)
+_STRUCTLOG = re.compile(rf"{_TIME} \[(debug|info|warning|error|critical|exception) *+\] (?!<\d)", re.A)
 _WARNING = re.compile(r"([^\s:][^:\n]{0,511}+):(\d{1,9}): ([A-Z]\w{1,127}Warning): ", re.A)
 _UVICORN_REQUEST = re.compile(r'(\S{1,64}+) - "([^"\n]{1,4096}+)" (\d{3})', re.A)
 _FIELDS = {

@@ -56,12 +56,13 @@ def _priority(text: str, found: Fields) -> int:
     if matched is None or (number := int(matched[1])) >= len(FACILITIES) * 8:
         return 0
     found["log.syslog.priority"] = number
-    _put_severity(found, FACILITIES[number >> 3], SEVERITIES[number & 7])
+    # Below 8 it is nearly always what sd-daemon(3) writes, a level without a facility, and not the kernel.
+    _put_severity(found, FACILITIES[number >> 3] if number > 7 else None, SEVERITIES[number & 7])
     return matched.end()
 
 
-def _put_severity(found: Fields, facility: str, severity: str) -> None:
-    found["log.syslog.facility.name"] = facility
+def _put_severity(found: Fields, facility: str | None, severity: str) -> None:
+    put(found, "log.syslog.facility.name", facility)
     found["log.syslog.severity.name"] = severity
     found["log.level"] = _LEVELS.get(severity, severity)
 

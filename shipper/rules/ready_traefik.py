@@ -27,7 +27,7 @@ _ZEROLOG = re.compile(
     re.A,
 )
 _LEVELS = {"TRC": "trace", "DBG": "debug", "INF": "info", "WRN": "warn", "ERR": "error", "FTL": "fatal", "PNC": "panic"}
-_FIRST_PAIR = re.compile(r"(?:\A| )(?=[\w.@/>-]{1,64}+=)", re.A)
+_FIRST_PAIR = re.compile(r"(?<= )(?=[\w.@/>-]{1,64}+=)", re.A)
 
 _AS_THEY_ARE = {
     "RequestMethod": "http.request.method",
@@ -41,6 +41,10 @@ _AS_THEY_ARE = {
     "Duration": "event.duration",
     "StartUTC": "time",
     "level": "log.level",
+    "RouterName": "traefik.access.router_name",
+    "FrontendName": "traefik.access.router_name",
+    "ServiceURL": "traefik.access.backend_url",
+    "RequestCount": "traefik.access.request_count",
     "TraceId": "trace.id",
     "SpanId": "span.id",
 }
@@ -97,7 +101,7 @@ def _put_addresses(found: Fields, record: dict[str, Any]) -> None:
 def _json_message(text: str) -> Fields | None:
     record = json_object(text, ("level", "time"))
     message = record and (record.pop("message", None) or record.pop("msg", None))
-    if not record or not isinstance(message, str):
+    if not record or not isinstance(message, str) or "pid" in record:  # RabbitMQ's has one
         return None
     return _message(str(record.pop("time")), str(record.pop("level")).lower(), message, record)
 

@@ -132,7 +132,7 @@ def _apache_error(text: str) -> Fields | None:
     matched = _APACHE_ERROR.match(text)
     if matched is None:
         start = _APACHE_START.match(text)
-        return {"event.code": start[1], "message": text[start.end() :]} if start else None
+        return {"event.code": start[1]} if start else None
     time, module, level, process, thread = matched.groups()
     found: Fields = {"time": time, "log.level": level}
     put(found, "apache.error.module", module)
