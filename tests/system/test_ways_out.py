@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import oracle
 import pytest
 from forward_receiver import Receiver
-from harness import Document, Generators, clean_environment, finished, wait_until
+from harness import Document, Generators, Up, clean_environment, finished, free_port, wait_until
 from pipeline import Part
 
 pytestmark = pytest.mark.engine
@@ -173,3 +174,16 @@ def test_a_forward_receiver_gets_every_line_though_answers_are_lost(ship: Make, 
     assert (report.faults, report.gaps) == ({}, [])
     assert len(receiver.records) > generators.total, "lost answers mean repeats, or this test shows nothing"
     assert {tag for tag, _, _ in receiver.messages} == {f"docker.{c.name}" for c in generators.containers}
+
+
+def test_one_towline_hands_lines_to_another(ship: Make, up: Callable[..., Up], generators: Generators) -> None:
+    port = free_port()
+    other = up("--listen-forward", f"127.0.0.1:{port}", include="nobody").start()
+    generators.start("plain", 2000, burst=200, pause=0.05)
+    shipping = ship(f"forward://127.0.0.1:{port}").start()
+    finished(generators.containers[0], 120)
+    shipping.quiet(120)
+    other.quiet(120)
+    (account,) = generators.accounts
+    expected = [oracle.line(account.run, account.name, account.stream, number) for number in range(1, 2001)]
+    assert sorted(row["message"] for row in other.search()) == sorted(expected)
