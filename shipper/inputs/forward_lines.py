@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shipper.entries import STDERR, STDOUT
-from shipper.inputs import records
+from shipper.inputs import forward_towline, records
 from shipper.inputs.forward_message import Entry
 from shipper.inputs.line import Line, Sender, identity, valid_time
 from shipper.inputs.senders import text_of
@@ -53,6 +53,9 @@ class ForwardLines:
         chunk, number = place
         if entry.record is None:
             yield self._unread(tag, entry, place, now)
+            return
+        if "event" in entry.record and (made := forward_towline.line(entry.record, entry.at, now)):
+            yield made
             return
         line = self._line(tag, entry, now)
         if chunk:
