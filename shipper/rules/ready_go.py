@@ -2,10 +2,12 @@
 
 import re
 
-from shipper.rules.ready_parts import LETTERS, pairs, put, put_number
+from shipper.rules.ready_parts import LETTERS, MONTHS, pairs, put, put_number
 from shipper.rules.rows import Fields
 
-_KLOG = re.compile(r"([IWEF])(\d{4} \d\d:\d\d:\d\d\.\d{6}) {1,7}(\d{1,10}) ([^\s:\]]{1,255}+):(\d{1,9})\] ", re.A)
+_KLOG = re.compile(
+    r"([IWEF])(\d\d)(\d\d) (\d\d:\d\d:\d\d\.\d{6}) {1,7}(\d{1,10}) ([^\s:\]]{1,255}+):(\d{1,9})\] ", re.A
+)
 _KLOG_MESSAGE = re.compile(r'"((?:[^"\\]++|\\.)*+)"(?: |\Z)', re.S)
 _LOG = re.compile(
     r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{6})?) "
@@ -43,14 +45,20 @@ def _klog(text: str) -> Fields | None:
     matched = _KLOG.match(text)
     if matched is None:
         return None
-    letter, time, thread, file, line = matched.groups()
-    found: Fields = {"time": time, "log.level": LETTERS[letter]}
+    letter, month, day, clock, thread, file, line = matched.groups()
+    found: Fields = {"time": f"{_month(month)} {day} {clock}", "log.level": LETTERS[letter]}
     put_number(found, "process.thread.id", thread)
     _put_origin(found, file, line)
     found["message"] = text[matched.end() :]
     if message := _KLOG_MESSAGE.match(text, matched.end()):  # structured: "message" key="value"
         _put_said(found, pairs(text, message.end())[0])
     return found
+
+
+def _month(digits: str) -> str:
+    """klog's `1123` is written as syslog writes a day, so that it can be told from a number."""
+    number = int(digits)
+    return MONTHS[number - 1] if 1 <= number <= 12 else digits
 
 
 def _log(text: str) -> Fields | None:

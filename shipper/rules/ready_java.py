@@ -38,7 +38,8 @@ _HEADS = (
     (re.compile(rf"{_TIME} {_LEVEL} +{_SURE_LOGGER}(?::\d{{1,9}})?(?::| -)? ", re.A), ("time", "level", "logger")),
 )  # fmt: skip
 _JUL = re.compile(
-    r"([A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d[ \u202f][AP]M) ([\w.$]{1,255}+)(?: ([\w$<>]{1,255}+))?(?:\n|\Z)",
+    r"([A-Z][a-z]{2}) (\d{1,2}), (\d{4}) (\d{1,2})(:\d\d:\d\d)[ \u202f]([AP])M "
+    r"([\w.$]{1,255}+)(?: ([\w$<>]{1,255}+))?(?:\n|\Z)",
     re.A,
 )
 _JUL_LEVEL = re.compile(rf"{_LEVEL}: (?=\S)", re.A)
@@ -91,8 +92,9 @@ def _util_logging(text: str) -> Fields | None:
     found: Fields = {}
     start = 0
     if first := _JUL.match(text):
-        found["time"], found["log.logger"] = first[1], first[2]
-        put(found, "log.origin.function", first[3])
+        month, day, year, hour, rest, half, found["log.logger"], function = first.groups()
+        found["time"] = f"{day:0>2} {month} {year} {int(hour) % 12 + 12 * (half == 'P'):02}{rest}"
+        put(found, "log.origin.function", function)
         start = first.end()
     if second := _JUL_LEVEL.match(text, start):
         level = second[1].lower()

@@ -16,7 +16,9 @@ from shipper.rules.rows import Fields
 
 Parser = Callable[[str], Fields | None]
 """The fields of a line of this form (None: it isn't of this form). Names are dotted ECS names of towline.fields or the
-program's own; "message" replaces the line's text, "time" is the line's own time as it stood."""
+"""The fields of a line of this form (None: it isn't of this form). Names are dotted ECS names of towline.fields or the
+program's own; "message" replaces the line's text, "time" is the line's own time as it stood (klog's and
+java.util.logging's are put as syslog and CLF have them, since nobody else writes them so)."""
 
 QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
 """Between quotes, with a backslash before a quote that belongs to it."""
@@ -25,6 +27,7 @@ MILLISECOND = 1_000_000
 """In nanoseconds."""
 LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "fatal"}
 """Levels by their first letter: glog, zap and others."""
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MOST_PAIRS = 200
 
 _PAIR = re.compile(r'([\w.@/>-]{1,64}+)=(?:"((?:[^"\\]++|\\.)*+)"|([^\s"]*+))(?:[ \t]++|(?=\n|\Z))', re.A | re.S)

@@ -39,6 +39,8 @@ _HEADS = (
 )  # fmt: skip
 _STRUCTLOG = re.compile(rf"{_TIME} \[(debug|info|warning|error|critical|exception) *+\] (?!<\d)", re.A)
 _WARNING = re.compile(r"([^\s:][^:\n]{0,511}+):(\d{1,9}): ([A-Z]\w{1,127}Warning): ", re.A)
+_LEVELS = {"success": "info", "exception": "error"}
+"""Of Loguru and of structlog."""
 _UVICORN_REQUEST = re.compile(r'(\S{1,64}+) - "([^"\n]{1,4096}+)" (\d{3})', re.A)
 _FIELDS = {
     "time": "time",
@@ -72,7 +74,8 @@ def _head(text: str) -> Fields | None:
 
 def _record(names: tuple[str, ...], matched: re.Match[str], message: str) -> Fields:
     said = dict(zip(names, matched.groups(), strict=True))
-    found: Fields = {"log.level": said["level"].lower()}
+    level = said["level"].lower()
+    found: Fields = {"log.level": _LEVELS.get(level, level)}
     for name, field in _FIELDS.items():
         put(found, field, said.get(name))
     put_number(found, "process.pid", said.get("pid"))
@@ -94,7 +97,11 @@ def _structlog(text: str) -> Fields | None:
     matched = _STRUCTLOG.match(text)
     if matched is None:
         return None
-    found: Fields = {"time": matched[1], "log.level": matched[2], "message": text[matched.end() :]}
+    found: Fields = {
+        "time": matched[1],
+        "log.level": _LEVELS.get(matched[2], matched[2]),
+        "message": text[matched.end() :],
+    }
     event, _, rest = found["message"].partition("  ")
     found.update(pairs(rest.lstrip(" "))[0] if event else {})
     return found

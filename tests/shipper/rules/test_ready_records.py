@@ -109,6 +109,20 @@ def test_a_java_exception_s_message_may_have_several_lines() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [("12:05:09 AM", "00:05:09"), ("1:05:09 PM", "13:05:09"), ("12:05:09 PM", "12:05:09")]
+)
+def test_java_util_logging_s_half_days_become_hours(said: str, expected: str) -> None:
+    found = fields("java", f"Nov 3, 2026 {said} a.b.C <init>\nSEVERE: order failed")
+    assert found["time"] == f"03 Nov 2026 {expected}"
+    assert (found["log.level"], found["message"], found["log.origin.function"]) == ("error", "order failed", "<init>")
+
+
+def test_klog_s_day_is_written_so_that_it_can_be_read() -> None:
+    found = fields("go", 'I1123 11:34:51.062107       1 main.go:53] "Pod updated" pod="kube-system/dns"')
+    assert (found["time"], found["log.level"], found["pod"]) == ("Nov 23 11:34:51.062107", "info", "kube-system/dns")
+
+
 def test_a_python_traceback_tells_what_was_raised_last() -> None:
     trace = (
         "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    x()\nKeyError: 'x1'\n\n"

@@ -7,9 +7,9 @@ After a wanted change `python tests/shipper/rules/test_ready_samples.py` writes 
 How they were made (host names, users and paths replaced; lines picked so that each kind stands there once or twice):
 - nginx 1.22, Apache 2.4.71, HAProxy 2.6, PostgreSQL 15, Redis 7.0, RabbitMQ 3.10 of Debian 12, each on loopback
   for some seconds: curl and raw bytes against nginx (`combined`, `main` of its image, one with $request_time),
-  Apache (common, combined, vhost_combined; both with errors at info) and HAProxy (httplog, httpslog, tcplog; to stdout as raw,
-  rfc3164, rfc5424 and short, and by UDP as its log target sends them); psql against six servers, one for each
-  log_line_prefix; redis-cli against a server, a replica and a sentinel; pika against RabbitMQ (text, then JSON).
+  Apache (common, combined, vhost_combined), both with errors at info, and HAProxy (httplog, httpslog, tcplog; to
+  stdout as raw, rfc3164, rfc5424 and short, and by UDP as its log target sends them); psql against six servers, one
+  for each log_line_prefix; redis-cli against a server, a replica and a sentinel; pika against RabbitMQ (text, JSON).
 - Elasticsearch 8.19: lines of a server (text and JSON), traces cut. Slow logs and the line of 7: its documentation.
 - Java 17 (java.util.logging, logback 1.5, log4j 2.23 with the patterns that Spring Boot, Hadoop, Kafka, Quarkus,
   ZooKeeper and Tomcat set), Python 3.11 (logging, loguru, structlog, gunicorn, uvicorn), Go 1.26 (log, slog, klog, zap,
