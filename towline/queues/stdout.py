@@ -33,7 +33,7 @@ def parse(url: str) -> None:
 
 
 def stop() -> None:
-    """End this process in order."""
+    """End this process in order: what is not written by then goes to the spool, or is read again."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -70,7 +70,7 @@ class StdoutSink:
             gone, self._gone = self._gone, None
             if gone:
                 gone()
-            raise QueueUnavailable("stdout: whoever read it is gone; stopping") from error
+            raise QueueUnavailable("stdout: whoever read it is gone, and this process ends as well") from error
         except OSError as error:
             raise QueueUnavailable(f"stdout: {(error.strerror or str(error)).lower()}") from error
 
