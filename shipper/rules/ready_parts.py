@@ -16,7 +16,6 @@ from shipper.rules.rows import Fields
 
 Parser = Callable[[str], Fields | None]
 """The fields of a line of this form (None: it isn't of this form). Names are dotted ECS names of towline.fields or the
-"""The fields of a line of this form (None: it isn't of this form). Names are dotted ECS names of towline.fields or the
 program's own; "message" replaces the line's text, "time" is the line's own time as it stood (klog's and
 java.util.logging's are put as syslog and CLF have them, since nobody else writes them so)."""
 
