@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 import urllib3
@@ -14,6 +14,8 @@ from towline.identity import clean
 
 Labels = dict[str, Mapping[str, str]]
 """By id of the service."""
+
+_HEADERS = {"Accept": "application/json", "User-Agent": "towline", "Connection": "close"}
 
 
 class Manager(Protocol):
@@ -59,10 +61,10 @@ class Url:
     """`towline export` on a manager; raises UsageError for what is no URL of one."""
 
     def __init__(self, url: str, patience: float = PATIENCE) -> None:
-        self.url, self.shown, headers = _parsed(url)
+        self.url, self.shown = _parsed(url)
         self._patience = patience
         self._pool = urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED", headers=headers, retries=False,
+            cert_reqs="CERT_REQUIRED", headers=_HEADERS, retries=False,
             timeout=urllib3.Timeout(connect=patience, read=patience))  # fmt: skip
 
     def labels(self) -> Labels:
@@ -101,8 +103,8 @@ class Url:
         return response.status, bytes(data)
 
 
-def _parsed(url: str) -> tuple[str, str, dict[str, str]]:
-    """The URL to ask, as it may be shown, and headers."""
+def _parsed(url: str) -> tuple[str, str]:
+    """The URL to ask, and as it is shown."""
     example = "write for example http://manager:9514"
     try:
         parts = urlsplit(url)
@@ -110,14 +112,12 @@ def _parsed(url: str) -> tuple[str, str, dict[str, str]]:
     except ValueError as error:
         raise UsageError(f"--service-labels {url.rpartition('@')[2]!r}: {error}; {example}") from error
     userinfo, _, place = parts.netloc.rpartition("@")
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
+    named = parts.scheme in ("http", "https") and parts.hostname and port != 0
+    if not named or userinfo or parts.query or parts.fragment:
         raise UsageError(f"--service-labels {url.rpartition('@')[2]!r} is no address of a `towline export`; {example}")
     path = parts.path.rstrip("/")
     shown = f"{parts.scheme}://{place}{path}"
-    headers = {"Accept": "application/json", "User-Agent": "towline", "Connection": "close"}
-    if userinfo:
-        headers |= urllib3.util.make_headers(basic_auth=unquote(userinfo))
-    return shown if path.endswith(PATH) else shown + PATH, shown, headers
+    return shown if path.endswith(PATH) else shown + PATH, shown
 
 
 def _of_engine(row: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:

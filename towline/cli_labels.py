@@ -77,6 +77,10 @@ def findings(engine: "Engine", rules: Path | None, urls: tuple[str, ...]) -> Ite
     """One finding for each label that can't be understood, or one that all can."""
     try:
         rules_of(rules, Told({}))
+    except TowlineError as error:
+        yield _bad(str(error))
+        rules = None
+    try:
         rows = engine.containers()
         services, problems = told(engine, urls)
     except EngineUnavailable:

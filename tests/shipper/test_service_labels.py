@@ -187,7 +187,7 @@ def test_what_is_no_url_is_wrong_usage_without_a_secret(url: str) -> None:
     with pytest.raises(UsageError, match=r"--service-labels .*; write for example http://manager:9514"):
         Url(url)
     with pytest.raises(UsageError) as error:
-        Url("http://me:secret@m:0")
+        Url("http://me:secret@m")
     assert "secret" not in str(error.value)
 
 

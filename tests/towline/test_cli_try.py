@@ -84,7 +84,7 @@ def test_what_a_line_does_to_a_terminal_is_written_out() -> None:
 
 @pytest.mark.engine
 def test_a_containers_recent_lines_go_through_its_labels(
-    engine: docker.DockerClient, engine_url: str, prefix: str
+    engine: docker.DockerClient, engine_url: str, prefix: str, tmp_path: Path
 ) -> None:
     script = "echo old; echo first; echo ' more'; echo last"
     labels = {"towline.multiline": "indented", "com.docker.compose.service": f"{prefix}web", "towline.multilin": "x"}
@@ -105,6 +105,16 @@ def test_a_containers_recent_lines_go_through_its_labels(
     checked = run("check", "--engine", engine_url, "--listen", "127.0.0.1:0").stdout
     assert f"✗ label towline.multilin: unknown ({prefix}web" in checked
     assert "→ did you mean towline.multiline?" in checked
+    rules = tmp_path / "rules.toml"
+    rules.write_text('"towline.multiline" = "cobol"')
+    checked = run("check", "--engine", engine_url, "--listen", "127.0.0.1:0", "--rules", str(rules), "--service-labels",
+                  "http://127.0.0.1:1").stdout  # fmt: skip
+    for bad in (
+        "rules.toml: towline.multiline='cobol'",
+        "label towline.multilin: unknown",
+        "127.0.0.1:1 does not answer",
+    ):
+        assert any(line.startswith("✗") and bad in line for line in checked.splitlines()), checked
     nobody = run("try", "--container", f"{prefix}-nobody", "--engine", engine_url)
     assert (nobody.exit_code, len(nobody.stderr.splitlines())) == (2, 1)
 
