@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from shipper.rules.table import as_markdown as labels_markdown
 from towline.cli import cli
 from towline.cli_admin import as_markdown
 
@@ -18,6 +19,10 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.star
 
 def test_the_table_of_settings_is_that_of_the_program() -> None:
     assert as_markdown().strip() in README
+
+
+def test_the_table_of_labels_is_that_of_the_shipper() -> None:
+    assert labels_markdown() in README
 
 
 def test_there_are_commands_to_check() -> None:

@@ -70,8 +70,12 @@ def as_markdown() -> str:
     rows = ["| label | what it does | example |", "|---|---|---|"]
     for label in LABELS:
         name = f"{label.name}[.NAME]" if label.many else label.name
-        rows.append(f"| `{name}` | {label.doc} | `{label.example}` |")
+        rows.append(f"| `{name}` | {_cell(label.doc)} | `{_cell(label.example)}` |")
     return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _declared(name: str, known: Sequence[Label]) -> tuple[Label | None, str]:
