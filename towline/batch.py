@@ -64,7 +64,7 @@ class Origin:
     def container_name(self) -> str:
         return str(self.fields["container"]["name"])
 
-    @property
+    @cached_property
     def service(self) -> str:
         return str(self.fields["service"]["name"])
 
