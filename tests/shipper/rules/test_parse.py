@@ -1,12 +1,13 @@
 """The step that parses: by word, by pattern, in turn; what it can't read stays and is marked."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from shipper.rules import parse
-from shipper.rules.chain import Chain
+from shipper.rules import line_time, parse
+from shipper.rules.chain import Chain, chain_of
 from shipper.rules.parse import LABELS, PARSERS, UNPARSED, Parse
 from shipper.rules.ready import READY
 from shipper.rules.rows import Fields, Rows
@@ -132,3 +133,20 @@ def test_lines_that_were_not_read_are_counted() -> None:
     chain.apply(rows_of('{"a":1}'))
     assert count("unparsed") == 2
     assert count("untimed") is None
+
+
+def test_what_real_loggers_wrote_has_level_text_and_time() -> None:
+    """Lines of pino 10, winston 3, bunyan 2, python-json-logger 4, structlog 26 and Go 1.26's slog."""
+    texts = (Path(__file__).parent / "samples" / "loggers.jsonl").read_text(encoding="utf-8").splitlines()
+    reading = read({"towline.parse": "json,logfmt", "towline.time": "auto"})
+    chain = chain_of(reading.values, [parse.make, line_time.make])
+    assert chain is not None
+    rows = rows_of(*texts)
+    chain.apply(rows)
+    assert rows.flags == [()] * len(texts)
+    assert all(rows.times)
+    levels = [(found or {}).get("log.level") for found in rows.fields]
+    assert levels == ["error", "warn", "error", "warn", "info", "trace", "warn", "critical", "error", "info", "warn",
+                      "info", "info"]  # fmt: skip
+    assert rows.texts == ["request errored", "careful", "bad", "hm", "served", "t", "retry 3", "died", "user_in",
+                          "logfmt it is", "slow", "odd", "text é"]  # fmt: skip
