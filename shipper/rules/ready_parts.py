@@ -28,6 +28,8 @@ LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "fatal"
 """Levels by their first letter: glog, zap and others."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MOST_PAIRS = 200
+MOST_KEYS = 1000
+"""A record of a program has some dozens; one with more than these is none of its records."""
 
 _PAIR = re.compile(r'([\w.@/>-]{1,64}+)=(?:"((?:[^"\\]++|\\.)*+)"|([^\s"]*+))(?:[ \t]++|(?=\n|\Z))', re.A | re.S)
 _VERSION = re.compile(r"\d(?:\.\d)?", re.A)
@@ -150,4 +152,5 @@ def json_object(text: str, needed: Iterable[str]) -> dict[str, Any] | None:
         value = orjson.loads(text)
     except ValueError:
         return None
-    return value if isinstance(value, dict) and all(key in value for key in needed) else None
+    known = isinstance(value, dict) and len(value) <= MOST_KEYS and all(key in value for key in needed)
+    return value if known else None

@@ -5,7 +5,7 @@ What a header says goes to ECS `log.syslog.*`; what follows it is the message.
 
 import re
 
-from shipper.rules.ready_parts import put, put_number, unquoted
+from shipper.rules.ready_parts import MOST_PAIRS, put, put_number, unquoted
 from shipper.rules.rows import Fields
 
 SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -83,10 +83,15 @@ def _new(text: str, start: int, found: Fields) -> int:
 
 
 def _structured(text: str, start: int, found: Fields) -> int:
-    end = start
+    """The elements, as long as there are no more than MOST_PAIRS parameters; what follows is left to the message."""
+    end, count = start, 0
     while element := _ELEMENT.match(text, end):
         name, parameters = element.groups()
-        for key, value in _PARAMETER.findall(parameters):
+        said = _PARAMETER.findall(parameters)
+        count += len(said) + 1
+        if count > MOST_PAIRS:
+            break
+        for key, value in said:
             found[f"log.syslog.structured_data.{name}.{key}"] = unquoted(value.replace("\\]", "]"))
         end = element.end()
     return end + 1 if end > start and text.startswith(" ", end) else end

@@ -184,6 +184,23 @@ def test_a_syslog_header_gives_severity_facility_and_structured_data() -> None:
     }
 
 
+def test_ten_thousand_keys_make_no_ten_thousand_fields() -> None:
+    many = " ".join(f'k{n}="{n}"' for n in range(10_000))
+    header = "<14>1 2026-11-23T10:00:00Z web-1 shop 7 - "
+    found = fields("syslog", f"{header}[a {many}] hello")
+    assert found["message"] == f"[a {many}] hello"
+    assert len(found) < 20
+    slog = "time=2026-11-23T10:00:00Z level=INFO msg=hello " + many
+    assert len(fields("go", slog)) < 300
+    assert fields("go", slog)["message"] == slog, "what has no field stays in the message"
+    record = (
+        '{"time":"2026-11-23T10:00:00Z","level":"info","msg":"hello",'
+        + many.replace(" ", ",").replace("k", '"k').replace("=", '":')
+        + "}"
+    )
+    assert READY["traefik"](record) is None
+
+
 @pytest.mark.parametrize(("number", "level"), [(0, "emerg"), (11, "error"), (12, "warning"), (191, "debug")])
 def test_a_bare_priority_is_a_level(number: int, level: str) -> None:
     found = fields("syslog", f"<{number}>disk is full")
