@@ -24,6 +24,7 @@ _SECOND = bytes.maketrans(b"0123456789", _DOUBLED)
 _DIGITS = re.compile(rb"[0-9]+")
 _WORD_BEFORE = re.compile(rb"[0-9A-Za-z]*\Z")
 _WORD_AFTER = re.compile(rb"[0-9A-Za-z]*")
+_FIRST_GROUP = frozenset((4, 5, 6, *range(13, 20)))
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -99,9 +100,9 @@ def luhn(digits: bytes) -> bool:
 
 
 def cards(data: bytes, match: Any) -> Iterable[Span]:
-    """Card numbers in a run of digits: whole groups of at least three digits (the last may be shorter), 13 to 19 digits
-    together, Luhn's check digit. None begins with 0, nor with 1: no bank's does, and stamps in milli-, micro- or
-    nanoseconds do."""
+    """Card numbers in a run of digits: 13 to 19 together with Luhn's check digit, in whole groups; the first has 4 to
+    6 digits, and only the last may have fewer than 3. One that begins with 0 or 1 has to begin with a group of 4: no
+    bank's begins so, and stamps in milli-, micro- or nanoseconds do."""
     found = [each.span() for each in _DIGITS.finditer(data, *match.span())]
     index = 0
     while index < len(found):
@@ -114,10 +115,10 @@ def cards(data: bytes, match: Any) -> Iterable[Span]:
 
 def _card(data: bytes, found: Sequence[Span], index: int) -> int:
     """The last group of the longest card number that begins with this group; -1 where none does."""
-    best = -1
-    if data[found[index][0]] in b"01":
+    best, digits = -1, b""
+    first = found[index][1] - found[index][0]
+    if first not in _FIRST_GROUP or (data[found[index][0]] in b"01" and first != 4):
         return best
-    digits = b""
     for number in range(index, min(index + 7, len(found))):
         start, end = found[number]
         if len(digits) + end - start > 19:
@@ -125,7 +126,7 @@ def _card(data: bytes, found: Sequence[Span], index: int) -> int:
         digits += data[start:end]
         if len(digits) >= 13 and luhn(digits):
             best = number
-        if end - start < 3:
+        if end - start < 3 or first >= 13:
             break
     return best
 

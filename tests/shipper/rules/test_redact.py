@@ -70,7 +70,7 @@ def counted(service: str, kind: str) -> float:
         ("cards", "amex 3782 822463 10005 diners 30569309025904", "amex [card] diners [card]"),
         ("cards", "2026-11-23 4111 1111 1111 1111 12", "2026-11-23 [card] 12"),
         ("cards", "card4111111111111111 \x1b[32m4111111111111111\x1b[0m", "card[card] \x1b[32m[card]\x1b[0m"),
-        ("cards", "6304000000000000000 4222222222222", "[card] [card]"),
+        ("cards", "6304000000000000000 4222222222222 1234-5678-1234-5670", "[card] [card] [card]"),
         ("cards", "4111\u00a01111\u202f1111\u20111111", "[card]"),
         ("emails", "to Bob.O'Hara+x@mail.example.co.uk, ok", "to [email], ok"),
         ("emails", "müller@bücher.example GET /?m=bob%40example.com&x=1", "[email] GET /?m=[email]&x=1"),
@@ -100,6 +100,7 @@ def test_what_is_a_secret(name: str, text: str, expected: str) -> None:
     [
         "4111111111111112 is no card",
         "at 1732359023 1732359023123 1732359023123456 1732359023123456789 ns",
+        "GET 200 1732359023123 200 734 411 111 111 111 1111 17",
         "took 0.4111111111111111 s of 3.14159265358979",
         "id 550e8400-e29b-41d4-a716-446655440000 a4111111111111111f",
         "std::vector<int> a::b Foo::Bar 10:50:23.123 aa:bb:cc:dd:ee:ff",
