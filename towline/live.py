@@ -59,9 +59,9 @@ def open_awaited(url: str) -> Store:
 
 
 def key(document: Document) -> tuple[str, int]:
-    """What tells a line from every other: its container and its place in that container's log."""
-    sequence = (document.get("event") or {}).get("sequence", -1)
-    return str((document.get("container") or {}).get("id")), int(sequence)
+    """What tells a line from every other: its container and its place in that container's log; an event's is its id."""
+    event, container = document.get("event") or {}, document.get("container") or {}
+    return str(container.get("id") or event.get("id")), int(event.get("sequence", -1))
 
 
 def _without_start(query: Query) -> Query:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from indexer.events import batch_of, identity_of
+from towline.live import key
 from towline.queues.amqp_events import Event
 from towline.stores.es_bulk import Tally, parts_of
 from towline.times import format_time
@@ -158,3 +159,9 @@ def test_headers_of_any_kind_are_kept() -> None:
         "float": 0.25, "yes": True, "big": str(1 << 80), "traceparent": headers["traceparent"]}  # fmt: skip
     assert found["trace"] == {"id": "4bf92f3577b34da6a3ce929d0e0e4736"}
     assert found["span"] == {"id": "00f067aa0ba902b7"}
+
+
+def test_two_events_of_one_moment_are_two_to_who_follows() -> None:
+    one, other = (document(event(id=name, timestamp=5)) for name in ("a", "b"))
+    assert one["@timestamp"] == other["@timestamp"]
+    assert key(one) != key(other)

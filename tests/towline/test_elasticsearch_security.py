@@ -22,9 +22,10 @@ from click.testing import CliRunner, Result
 
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 from towline.cli import cli
+from towline.data_streams import Route
 from towline.errors import StoreUnavailable
 from towline.query import Query
-from towline.stores import es_address
+from towline.stores import es_address, es_routed
 from towline.stores.elasticsearch import ElasticsearchStore
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "elasticsearch.sh"
@@ -224,6 +225,36 @@ def test_a_role_may_no_more_than_its_own(secured: Secured) -> None:
         store = ElasticsearchStore(url, environ=secured.certified(name), patience=1)
         with pytest.raises(StoreUnavailable, match=r"may not do that|unauthorized"):
             store.write([batch(1)])
+        store.close()
+
+
+def test_a_label_that_asks_for_more_than_the_role_may_holds_up_nothing(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(es_routed.log, "warning", lambda text, *values: said.append(text % values))
+    url = secured.url(namespace="routed")
+    prepared(url, secured.certified("setup"))
+    store = ElasticsearchStore(url, environ=secured.certified("index"), patience=1)
+    for number, route in enumerate((Route("nginx"), Route("docker", "prod"))):
+        (section,) = batch(3).sections
+        fields = {**section.origin.fields, "data_stream": route.fields}
+        docs = section.docs.replace(b'-x"', b'-%d"' % number)
+        (verdict,) = store.write([Batch([Section(Origin(fields), docs, 3, section.first, section.last)])])
+        assert sum(verdict.stored) == 3
+    store.close()
+    assert len(said) == 2
+    assert said[0].startswith("data stream logs-nginx-routed: this account lacks one of create_doc")
+    assert said[1].startswith("data stream logs-docker-prod can't be made: this account may not")
+    assert secured.ask("/logs-docker-routed/_count")["count"] == 6
+    assert len(found_by(url, secured.certified("read"))) == 6
+
+
+def found_by(url: str, environ: dict[str, str]) -> list[dict[str, Any]]:
+    store = ElasticsearchStore(url, environ=environ, read_only=True)
+    try:
+        return list(store.search(Query(limit=0)))
+    finally:
         store.close()
 
 

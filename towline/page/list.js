@@ -10,7 +10,8 @@ const compare = (one, other) => {
   if (a !== b) return a < b ? -1 : 1;
   const c = one.container?.id ?? "", d = other.container?.id ?? "";
   if (c !== d) return c < d ? -1 : 1;
-  return (one.event?.sequence ?? 0) - (other.event?.sequence ?? 0);
+  const e = one.event?.id ?? "", f = other.event?.id ?? ""; // of a domain event, which has no place in a log
+  return (one.event?.sequence ?? 0) - (other.event?.sequence ?? 0) || (e < f ? -1 : Number(e > f));
 };
 
 export class List {

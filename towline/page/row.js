@@ -54,11 +54,11 @@ function folded(fields, marks) {
 export function detail(line, actions) {
   const { $fields, $level, message, clipped, ...rest } = line;
   const own = $fields ?? pairsOf(message), id = line.container?.id, sequence = line.event?.sequence;
-  const whole = new URLSearchParams({ container: id ?? "", q: `event.sequence:${sequence}`, format: "text" });
+  const whole = new URLSearchParams({ container: id ?? "", q: id ? `event.sequence:${sequence}` : `event.id:"${line.event?.id}"`, format: "text" });
   return h("div", { class: "detail" },
     h("div", { class: "do" },
-      h("button", { type: "button", onclick: () => actions.context(line) }, "Lines around it"),
-      h("button", { type: "button", onclick: () => actions.link(line) }, "Copy link"),
+      id ? h("button", { type: "button", onclick: () => actions.context(line) }, "Lines around it") : null,
+      id ? h("button", { type: "button", onclick: () => actions.link(line) }, "Copy link") : null,
       h("button", { type: "button", onclick: () => actions.copy(message, "The line is copied") }, "Copy line"),
       clipped ? h("a", { class: "button", href: `/api/download?${whole}`, download: "line.txt" }, `Download all ${count(clipped)} characters`) : null),
     h("pre", { class: "whole" }, ...painted(message.slice(0, 8192))),
