@@ -16,6 +16,11 @@ class Delimited:
         self._buffer = bytearray()
         self._looked = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait for the end of their frame."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
         """The frames that this completes, and whether each is only a piece of one."""
         self._buffer += data
@@ -55,6 +60,11 @@ class Syslog:
         """A line was cut, and its rest is still to come."""
         self._missing = 0
         """Bytes of a counted frame that are still to come, where it is longer than may be."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for the end of their frame."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
         """The frames that this completes, and whether each is only a piece of one."""

@@ -17,7 +17,7 @@ from shipper.inputs.forward_message import Entry, Message, Stream
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import BadInput, Line
 from shipper.inputs.senders import Known
-from shipper.inputs.streams import HANDSHAKE, Connection
+from shipper.inputs.streams import HANDSHAKE, Budget, Connection
 from towline.identity import is_id
 
 INTRODUCED = 1.0
@@ -27,34 +27,18 @@ _SLICE = 256 << 10
 _HANDSHAKE_BYTES = 64 << 10
 
 
-class Budget:
-    """Bytes that all connections together may hold of messages whose end has not come."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._held = 0
-
-    def change(self, by: int) -> None:
-        """Raises BadInput where it is exceeded."""
-        self._held += by
-        if by > 0 and self._held > self.most:
-            raise BadInput(
-                f"more than {self.most} bytes of unfinished messages; raise --memory, or send smaller chunks"
-            )
-
-
 class Forward:
-    """Serves connections. keys: what senders have to know. memory: bytes that one message may have, and all unfinished
-    ones together."""
+    """Serves connections. keys: what senders have to know. budget: of unfinished messages, which bounds one message
+    as well."""
 
     name = "forward"
 
-    def __init__(self, intake: Intake, keys: Keys, known: Known, max_line: int, memory: int) -> None:
+    def __init__(self, intake: Intake, keys: Keys, known: Known, max_line: int, budget: Budget) -> None:
         self._intake = intake
         self._keys = keys
         self._known = known
         self._max_line = max_line
-        self._budget = Budget(memory)
+        self._budget = budget
 
     async def serve(self, connection: Connection) -> None:
         shaken = Handshake(self._keys) if self._keys else None

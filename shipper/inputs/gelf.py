@@ -11,13 +11,15 @@ from shipper.entries import STDERR, STDOUT
 from shipper.inputs import records
 from shipper.inputs.complaints import Complaints
 from shipper.inputs.delimited import Delimited
-from shipper.inputs.gelf_chunks import MOST_BYTES, Chunks, unpacked
+from shipper.inputs.gelf_chunks import Chunks, unpacked
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import BadInput, Line, Sender, valid_time
 from shipper.inputs.senders import Known, text_of
-from shipper.inputs.streams import Connection, peer_of
+from shipper.inputs.streams import Budget, Connection, peer_of
 from towline.identity import is_id, name_of, service_of
 
+MOST = 2 << 20
+"""Bytes of a message over TCP before it is cut."""
 _SERVICE = ("_service.name", "_service_name", "_service", "_app", "_application", "_application_name", "facility")
 _IDENTITY = frozenset({"version", "host", "short_message", "full_message", "timestamp"})
 _DOCKER = frozenset({"_container_id", "_container_name"})
@@ -32,7 +34,8 @@ class Gelf:
 
     name = "gelf"
 
-    def __init__(self, intake: Intake, known: Known, complaints: Complaints) -> None:
+    def __init__(self, intake: Intake, known: Known, complaints: Complaints, budget: Budget) -> None:
+        self._budget = budget
         self._intake = intake
         self._known = known
         self._complaints = complaints
@@ -53,19 +56,24 @@ class Gelf:
             self._complaints.say("incomplete", peer, "chunks of a message did not all come in time")
 
     async def serve(self, connection: Connection) -> None:
-        frames = Delimited(b"\0", MOST_BYTES)
+        frames = Delimited(b"\0", MOST)
+        held = 0
         try:
-            while True:
-                await self._intake.room()
-                data = await connection.read()
-                if not data:
-                    break
+            while data := await self._read(connection):
                 self._intake.add([self.line(frame, connection.source_ip, cut)
                                   for frame, cut in frames.feed(data) if frame])  # fmt: skip
+                by, held = frames.held - held, frames.held
+                self._budget.change(by)
         except asyncio.CancelledError:
             pass
+        finally:
+            self._budget.change(-held)
         if rest := frames.rest():
             self._intake.add([self.line(rest, connection.source_ip)])
+
+    async def _read(self, connection: Connection) -> bytes:
+        await self._intake.room()
+        return await connection.read()
 
     def line(self, data: bytes, source_ip: str, cut: bool = False) -> Line:
         """The line in one message; one that is no GELF is kept as it came, flagged "unparsed"."""

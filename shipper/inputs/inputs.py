@@ -21,7 +21,7 @@ from shipper.inputs.ndjson import Ndjson, NdjsonServer
 from shipper.inputs.sections import Writer
 from shipper.inputs.senders import Known, Senders
 from shipper.inputs.settings import Address, InputSettings, shown
-from shipper.inputs.streams import Serve, Streams
+from shipper.inputs.streams import Budget, Serve, Streams
 from shipper.inputs.syslog import Syslog, local_zone
 from shipper.inputs.tls import context
 from towline.errors import TowlineError
@@ -138,16 +138,16 @@ class Inputs:
     async def _open(self) -> None:
         senders = Senders(lambda: self.node, self._known)
         intake = self._intake = Intake(self._inbox, Writer(senders, self._max_line))
-        own = self._settings
+        own, budget = self._settings, Budget(self._memory)
         if own.forward:
             keys = Keys(own.shared_key, own.user, own.password)
-            await self._serve("forward", Forward(intake, keys, self._known, self._max_line, self._memory).serve)
+            await self._serve("forward", Forward(intake, keys, self._known, self._max_line, budget).serve)
         if own.gelf:
-            gelf = Gelf(intake, self._known, Complaints("gelf"))
+            gelf = Gelf(intake, self._known, Complaints("gelf"), budget)
             await self._serve("gelf", gelf.serve)
             await self._receive("gelf", intake, gelf.datagram)
         if own.syslog:
-            syslog = Syslog(intake, local_zone())
+            syslog = Syslog(intake, budget, local_zone())
             await self._serve("syslog", syslog.serve)
             await self._receive("syslog", intake, syslog.datagram)
 

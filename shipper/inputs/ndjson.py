@@ -47,6 +47,8 @@ from towline.times import nanoseconds
 log = logging.getLogger(__name__)
 
 WORKERS = 8
+MOST_LINES = 100_000
+"""Of one request."""
 CONFIRMED = 30.0
 """Seconds that a sender waits for what it sent to be safe."""
 _SERVICE = ("service.name", "service", "service_name", "app", "application")
@@ -111,6 +113,8 @@ class Ndjson:
         now = self._now()
         lines = []
         for number, piece in enumerate(_pieces(body)):
+            if number >= MOST_LINES:
+                raise RequestEntityTooLarge(f"more than {MOST_LINES} lines in one request; send fewer at a time")
             line = _line(piece, given, now)
             if key:
                 line.identity = identity(key, b"%d" % number, line.text.encode("utf-8", "replace"))

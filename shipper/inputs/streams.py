@@ -21,6 +21,22 @@ HANDSHAKE = 10.0
 READ = 64 << 10
 
 
+class Budget:
+    """Bytes that all connections together may hold of messages whose end has not come."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._held = 0
+
+    def change(self, by: int) -> None:
+        """Raises BadInput where it is exceeded."""
+        self._held += by
+        if by > 0 and self._held > self.most:
+            raise BadInput(
+                f"more than {self.most} bytes of unfinished messages; raise --memory, or send smaller chunks"
+            )
+
+
 class Connection:
     """`peer`: its address as text; `source_ip` as a line's field, "" for this machine."""
 

@@ -12,7 +12,7 @@ from shipper.inputs.delimited import Syslog as Frames
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import Line, Sender
 from shipper.inputs.sections import stamp
-from shipper.inputs.streams import Connection, peer_of
+from shipper.inputs.streams import Budget, Connection, peer_of
 from shipper.rules import line_time
 from shipper.rules.common_names import with_level
 from shipper.rules.ready_syslog import header
@@ -28,8 +28,9 @@ class Syslog:
 
     name = "syslog"
 
-    def __init__(self, intake: Intake, zone: str = "UTC") -> None:
+    def __init__(self, intake: Intake, budget: Budget, zone: str = "UTC") -> None:
         self._intake = intake
+        self._budget = budget
         asked = None
         with contextlib.suppress(ValueError):
             asked = line_time.read(f"time {zone}")
@@ -42,18 +43,23 @@ class Syslog:
 
     async def serve(self, connection: Connection) -> None:
         frames = Frames(MOST)
+        held = 0
         try:
-            while True:
-                await self._intake.room()
-                data = await connection.read()
-                if not data:
-                    break
+            while data := await self._read(connection):
                 self._intake.add([self.line(frame.rstrip(b"\r\n\0"), connection.source_ip, cut)
                                   for frame, cut in frames.feed(data) if frame])  # fmt: skip
+                by, held = frames.held - held, frames.held
+                self._budget.change(by)
         except asyncio.CancelledError:
             pass
+        finally:
+            self._budget.change(-held)
         if rest := frames.rest().rstrip(b"\r\n\0"):
             self._intake.add([self.line(rest, connection.source_ip)])
+
+    async def _read(self, connection: Connection) -> bytes:
+        await self._intake.room()
+        return await connection.read()
 
     def line(self, data: bytes, source_ip: str, cut: bool = False) -> Line:
         """The line in one frame."""
