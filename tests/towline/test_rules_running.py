@@ -1,6 +1,9 @@
 """What is said about containers beside their own labels, while a shipper runs: it holds from the first line on, and a
 change holds without a restart of anything."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +13,12 @@ from typing import Any
 import docker
 import orjson
 import pytest
+from click.testing import CliRunner
 from werkzeug.wrappers import Request, Response
 
 from shipper.managers import PATH
 from shipper.ship import Shipper, ShipSettings
+from towline.cli import cli
 from towline.http import HttpServer, Site, answer
 from towline.queues import open_queue
 
@@ -148,3 +153,35 @@ def test_the_rules_file_changes_while_it_runs(
     until(lambda: any(tail.values == {"towline.multiline": "java"} for tail in shipper.shipper._logs._tails.values()))
     container.exec_run(["sh", "-c", ": > /go"])
     until(lambda: shipper.look() == ["one\n more", "two", " more"])
+
+
+@pytest.mark.engine
+def test_an_audit_that_knows_the_rules_file_joins_and_drops_as_the_shipper_did(
+    engine: docker.DockerClient, engine_url: str, prefix: str, tmp_path: Path
+) -> None:
+    rules, data = tmp_path / "rules.toml", str(tmp_path / "data")
+    rules.write_text('"towline.multiline" = "indented"\n"towline.drop" = "^no"\n')
+    chosen = ["--data", data, "--engine", engine_url, "--include", f"{prefix}*"]
+    command = [sys.executable, "-c", "from towline.cli import main; main()", "up", *chosen, "--rules", str(rules)]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TOWLINE_")}
+    engine.containers.run(IMAGE, ["sh", "-c", "echo one; echo ' more'; echo no; echo last"], name=f"{prefix}-1",
+                          network_mode="none", detach=True).wait(timeout=60)  # fmt: skip
+    with (tmp_path / "log").open("w") as log:
+        up = subprocess.Popen([*command, "--listen", "127.0.0.1:0"], stderr=log, stdout=log, env=environment)
+    try:
+        runner = CliRunner()
+        until(lambda: (tmp_path / "data/store").exists())
+        until(lambda: len(runner.invoke(cli, ["search", "--json", "--data", data]).stdout.splitlines()) == 2)
+    finally:
+        up.terminate()
+        assert up.wait(60) == 0
+    span = [
+        "--no-ledger",
+        "--since",
+        "1h",
+        "--until",
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60)),
+    ]
+    told = runner.invoke(cli, ["audit", *chosen, *span, "--rules", str(rules)])
+    assert (told.exit_code, "2 in the log, 2 in the store, 0 missing" in told.stdout) == (0, True), told.output
+    assert "4 in the log, 2 in the store, 2 missing" in runner.invoke(cli, ["audit", *chosen, *span]).stdout
