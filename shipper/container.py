@@ -14,11 +14,12 @@ _LOCAL_SIZE = 20_000_000
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 """json-file counts in thousands (units.FromHumanSize), `local` in 1024s: the smaller is the safer here."""
 _ADDRESSES = {
-    "fluentd": ("fluentd-address", 24224),
-    "gelf": ("gelf-address", None),
-    "syslog": ("syslog-address", 514),
+    "fluentd": ("fluentd-address", 24224, 24224),
+    "gelf": ("gelf-address", None, None),
+    "syslog": ("syslog-address", 514, None),
 }
-"""Drivers that send lines away: the option that says where to, and the port where it says none."""
+"""Drivers that send lines away: the option that says where to, the port of an address that has none, and the port where
+there is no address (syslog then has the node's own socket)."""
 VERSION = "org.opencontainers.image.version"
 """The label that says which version of the software an image holds (OCI image specification, annotations)."""
 _MESOS = frozenset({"MESOS_TASK_ID", "MARATHON_APP_ID", "MARATHON_APP_VERSION"})
@@ -217,9 +218,12 @@ def _log_path(container_id: str, driver: str, path: str, node: Node) -> Path | N
 
 def _sends_to(driver: str, options: Mapping[str, Any]) -> int | None:
     """The port in `fluentd-address` and its like."""
-    option, default = _ADDRESSES.get(driver, ("", None))
-    port = re.search(r":(\d{1,5})/?$", str(options.get(option) or ""))
-    return int(port[1]) if port else default
+    option, usual, default = _ADDRESSES.get(driver, ("", None, None))
+    address = str(options.get(option) or "")
+    if not address or address.startswith("unix"):
+        return None if address else default
+    port = re.search(r":(\d{1,5})/?$", address)
+    return int(port[1]) if port else usual
 
 
 def _rotates_at(driver: str, options: Mapping[str, Any]) -> int | None:
