@@ -9,7 +9,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ class ShipSettings:
     max_line: int = 1 << 20
     memory: int = 32 << 20
     spool: int = 1 << 30
-    inputs: InputSettings = InputSettings()
+    inputs: InputSettings = field(default_factory=InputSettings)
 
 
 class Shipper:

@@ -23,7 +23,7 @@ Continues = Callable[[Sequence[str], str], bool]
 """Whether a line (second) goes on the event that has these lines."""
 
 
-def pattern(text: str) -> Any:
+def pattern(text: str | bytes) -> Any:
     """A regular expression, compiled by re2; raises ValueError with what is wrong."""
     options = re2.Options()
     options.log_errors = False

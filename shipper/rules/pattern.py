@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import re2
-
 from shipper.rules.common_names import placed
+from shipper.rules.joining import pattern
 from shipper.rules.json_lines import LONGEST_NAME
 from shipper.rules.rows import Fields
 
@@ -24,8 +23,6 @@ LONGEST = 64 << 10
 WORK = 16 << 20
 """RE2's time grows with bytes times the size of the compiled pattern, at most some 5 ns each: a pattern of a hundred
 instructions (an access log's) sees lines up to LONGEST, one of 2,000 up to 8 KiB."""
-MEMORY = 1 << 20
-"""Bytes that RE2 may take for a pattern; it refuses a larger one, since time per sign grows with it."""
 
 _KEY = re.compile(r"%\{([^{}]*)\}")
 _MODIFIED = re.compile(r"([+?&*]?)([^/|>#]*?)(->)?(?:/(\d{1,3}))?(?:\|(\w+))?(->)?", re.S)
@@ -41,16 +38,7 @@ def read(text: str) -> Parser:
 
 def regex(text: str) -> Parser:
     """A regular expression (RE2: linear time, no back references, no look-around), found anywhere in the line."""
-    options = re2.Options()
-    options.log_errors, options.max_mem = False, MEMORY
-    try:
-        compiled = re2.compile(text.encode(), options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "it can't be read"
-        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
-        raise ValueError(
-            f"{reason}; write a regular expression that RE2 takes (no look-around, no back references)"
-        ) from error
+    compiled = pattern(text.encode())
     names = [(index, name.decode().replace("__", ".")) for name, index in compiled.groupindex.items()]
     if not names:
         raise ValueError(r"no group has a name; write (?P<status>\d{3}) for each field")
