@@ -44,7 +44,7 @@ towline_metrics:
   cluster: [monitor]
   indices:
     - names: ['*']
-      privileges: [monitor]
+      privileges: [monitor, view_index_metadata]
 """
 USERS = {
     "admin": "superuser",
