@@ -142,8 +142,9 @@ INCLUDE = Setting("include", str, (), "Collect only containers whose name or ser
                   multiple=True)  # fmt: skip
 EXCLUDE = Setting("exclude", str, (), "Leave out containers whose name or service matches this glob. Repeatable.",
                   multiple=True)  # fmt: skip
-RULES = Setting("rules", click.Path(path_type=Path), None, "TOML file of what labels say by default: `\"towline.parse\" = "
-                "\"json\"` for all, the same below `[service.\"shop_*\"]` for some. Read again when it changes.")  # fmt: skip
+RULES = Setting("rules", click.Path(path_type=Path), None, "TOML file of what labels say by default: `\"towline.parse\" "
+                "= \"json\"` for all, the same below `[service.\"shop_*\"]` for some. Read again when it "
+                "changes.")  # fmt: skip
 SERVICE_LABELS = Setting("service-labels", str, (), "Where a worker learns the labels of Swarm services: a manager's "
                          "`towline export`, as http://manager:9514. Repeatable; asked in turn. A manager asks its own "
                          "engine.", multiple=True)  # fmt: skip
@@ -153,13 +154,13 @@ SPOOL = Setting("spool", Size(), "1G", "Most bytes on disk for lines that the qu
 KEEP_AGE = Setting("keep-age", Age(), "14d", "Forget stored lines older than this. 0: never.")
 KEEP_SIZE = Setting("keep-size", Size(), "20G", "Forget the oldest lines when the store grows beyond this. 0: never. "
                     "SQLite only: Elasticsearch forgets by age alone.")  # fmt: skip
-QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer: amqp://USER@HOST/ or amqps://USER@HOST/VHOST. "
-                "For `ship` also a way out: forward://HOST:24224 (Fluentd, Fluent Bit), forwards:// (over TLS), "
+QUEUE = Setting("queue", str, None, "Queue URL between shipper and indexer: amqp://USER@HOST/ or amqps://USER@HOST/VHOST."
+                " For `ship` also a way out: forward://HOST:24224 (Fluentd, Fluent Bit), forwards:// (over TLS), "
                 "file:///PATH, stdout://.", filed=True)  # fmt: skip
 QUEUE_SHARED_KEY = Setting("queue-shared-key", str, None, "Key that the receiver behind forward:// shares with us.",
                            secret=True)  # fmt: skip
-EVENTS = Setting("events", str, None, "Exchange of the queue's broker whose messages are domain events, to be stored as "
-                 "well. Without a value: `events`.", flag="events")  # fmt: skip
+EVENTS = Setting("events", str, None, "Exchange of the queue's broker whose messages are domain events, to be stored "
+                 "as well. Without a value: `events`.", flag="events")  # fmt: skip
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9200 (Elasticsearch; several hosts with "
                 "commas). Default: the store below --data.", filed=True)  # fmt: skip
 STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
@@ -183,7 +184,8 @@ PROMETHEUS_CA = Setting("prometheus-ca", click.Path(path_type=Path), None, "PEM 
                         "Prometheus' certificate must go back to. Default: those that the machine trusts.",
                         quiet=True)  # fmt: skip
 LISTEN_FORWARD = Setting("listen-forward", Address(), None, "Take lines by the fluent forward protocol here (Docker's "
-                         "fluentd log driver, fluent-logger, Fluentd, Fluent Bit), for example 127.0.0.1:24224.")  # fmt: skip
+                         "fluentd log driver, fluent-logger, Fluentd, Fluent Bit), for example "
+                         "127.0.0.1:24224.")  # fmt: skip
 LISTEN_GELF = Setting("listen-gelf", Address(), None, "Take GELF here, over UDP and TCP, for example 127.0.0.1:12201.")
 LISTEN_SYSLOG = Setting("listen-syslog", Address(), None, "Take syslog (RFC 5424 and 3164) here, over UDP and TCP, for "
                         "example 127.0.0.1:5514.")  # fmt: skip

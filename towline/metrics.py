@@ -64,7 +64,7 @@ UNPROCESSED = Counter(
 )
 LINES_UNPARSED = Counter(
     "towline_lines_unparsed",
-    "Lines that are not of the form that labels say (unparsed), or whose own time is none (untimed); kept as they were.",
+    "Lines not of the form that labels say (unparsed), or whose own time is none (untimed); kept as they were.",
     [*_SERVICE, "reason"],
     registry=REGISTRY,
 )

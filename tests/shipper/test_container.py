@@ -34,8 +34,12 @@ def fields(labels: dict[str, str], node: Node = NODE) -> Any:
 def test_a_plain_container() -> None:
     container = described(inspection(labels={"tier": "front"}), NODE)
     assert container.origin.fields == {
-        "container": {"id": ID, "name": "web", "image": {"name": "shop/web:1.2", "tag": ["1.2"]},
-                      "labels": {"tier": "front"}},
+        "container": {
+            "id": ID,
+            "name": "web",
+            "image": {"name": "shop/web:1.2", "tag": ["1.2"]},
+            "labels": {"tier": "front"},
+        },
         "host": {"name": "node-1"},
         "service": {"name": "web", "version": "1.2"},
         "data_stream": {"type": "logs", "dataset": "docker", "namespace": "default"},
@@ -169,7 +173,8 @@ def test_a_row_of_the_list_serves_as_an_event() -> None:
 
 
 def test_a_mesos_task_is_of_its_marathon_application() -> None:
-    told = ["MARATHON_APP_ID=/shop/web", "MESOS_TASK_ID=web.1f-2e", "MARATHON_APP_VERSION=2026-11-23T10:00:00.000Z", "A=b"]
+    version = "MARATHON_APP_VERSION=2026-11-23T10:00:00.000Z"
+    told = ["MARATHON_APP_ID=/shop/web", "MESOS_TASK_ID=web.1f-2e", version, "A=b"]
     config = {"Image": "shop/web", "Labels": {}, "Env": told}
     got = described(inspection(Config=config), NODE).origin.fields
     assert got["orchestrator"] == {
