@@ -143,8 +143,8 @@ INCLUDE = Setting("include", str, (), "Collect only containers whose name or ser
 EXCLUDE = Setting("exclude", str, (), "Leave out containers whose name or service matches this glob. Repeatable.",
                   multiple=True)  # fmt: skip
 RULES = Setting("rules", click.Path(path_type=Path), None, "TOML file of what labels say by default: "
-                "`\"towline.parse\" = \"json\"` for all, the same below `[service.\"shop_*\"]` for some. Read again when "
-                "it changes.")  # fmt: skip
+                "`\"towline.parse\" = \"json\"` for all, the same below `[service.\"shop_*\"]` for some. Read again "
+                "when it changes.")  # fmt: skip
 SERVICE_LABELS = Setting("service-labels", str, (), "Where a worker learns the labels of Swarm services: a manager's "
                          "`towline export`, as http://manager:9514. Repeatable; asked in turn. A manager asks its own "
                          "engine.", multiple=True)  # fmt: skip
