@@ -152,7 +152,7 @@ def objects() -> list[JSON]:
               query='event.action : "gap"'),
     )  # fmt: skip
     return [
-        data_view(LINES, "Towline lines", "logs-docker-*", PAGES),
+        data_view(LINES, "Towline lines", "logs-docker-*,towline-*", PAGES),
         data_view(LETTERS, "Towline dead letters", "logs-towline.deadletter-*", PAGES),
         search(VIEW, "Towline / Lines", "All lines, newest first, those of one moment in order.", LINES, columns),
         search("towline-errors", "Towline / stderr", "Lines that containers wrote to stderr.", LINES, columns,

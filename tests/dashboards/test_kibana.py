@@ -113,8 +113,8 @@ KQL = {"": {"match_all": {}}, 'stream : "stderr"': {"match_phrase": {"stream": "
 
 def index_of(world: World, found: dict[str, Any]) -> str:
     view = BY_ID["index-pattern", found["references"][0]["id"]]["attributes"]["title"]
-    own = {"logs-docker-*": world.stream, "logs-towline.deadletter-*": world.letters}[view]
-    assert view.removesuffix("*") == own.removesuffix(world.name)
+    own = {"logs-docker-*,towline-*": world.stream, "logs-towline.deadletter-*": world.letters}[view]
+    assert view.split(",")[0].removesuffix("*") == own.removesuffix(world.name)
     return own
 
 
