@@ -1,6 +1,6 @@
 """Images for an engine that reaches no registry, made from the packages that are installed on this machine.
 
-One file system holds Erlang and RabbitMQ, Java and Elasticsearch, HAProxy, Prometheus and Alertmanager, as dpkg lists
+One file system holds Erlang and RabbitMQ, Java and Elasticsearch, HAProxy, Prometheus and its friends, as dpkg lists
 their files; each image is that, under the name that the stack file asks for, with the user, the folders and the way to
 start that the official image of this name has. The base of Towline's own image is another, of Python with the locked
 wheels beside it: its Dockerfile is built as it is, without a network.
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("python3", "python3-venv", "openssl", "bash", "libstdc++6")
 """What compose/Dockerfile wants of its BASE."""
 THEIRS = ("bash", "curl", "wget", "rabbitmq-server", "openjdk-17-jre-headless", "haproxy", "prometheus",
-          "prometheus-alertmanager")  # fmt: skip
+          "prometheus-alertmanager", "prometheus-elasticsearch-exporter")  # fmt: skip
 LEFT_OUT = ("systemd", "libjs-", "fonts-", "ca-certificates-java", "logrotate", "tzdata", "libasound2-data", "dmsetup")
 """What these packages depend on and do not need to run."""
 UNREAD = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/lintian/", "/usr/share/info/",
@@ -225,6 +225,9 @@ OFFICIAL = {
     "prom/prometheus": "WORKDIR /prometheus\nVOLUME /prometheus\nUSER 65534\n"
                        'ENTRYPOINT ["/usr/bin/prometheus"]\n'
                        'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]',
+    "prometheuscommunity/elasticsearch-exporter": "RUN ln -s /usr/bin/prometheus-elasticsearch-exporter"
+                                                 " /bin/elasticsearch_exporter\nUSER 65534\n"
+                                                 'ENTRYPOINT ["/bin/elasticsearch_exporter"]',
     "prom/alertmanager": "WORKDIR /alertmanager\nVOLUME /alertmanager\nUSER 65534\n"
                          'ENTRYPOINT ["/usr/bin/prometheus-alertmanager"]\n'
                          'CMD ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"]',

@@ -75,7 +75,7 @@ def it_makes_the_secrets_as_the_machine_does(node: Node) -> None:
 
 
 def deploy(node: Node) -> None:
-    """The stack file, without the image that is no package here and with the paths of this engine."""
+    """The stack file, with the paths of this engine."""
     node.docker(
         "stack",
         "deploy",
@@ -154,6 +154,7 @@ def prometheus_measures(node: Node) -> None:
         'sum(max_over_time(towline_lines_read_total[10m]))>0',  # also of those that the update has replaced
         'sum(max_over_time(towline_lines_indexed_total[10m]))>0',
         'up{job="rabbitmq"}==1',
+        'elasticsearch_indices_docs_primary{index=~"[.]ds-logs-docker-.*"}>0',
     ):  # fmt: skip
         wait_for(lambda: shown(query), 90, lambda: f"{query}: {node.measured('up')}")  # noqa: B023
 
