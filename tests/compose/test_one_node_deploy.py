@@ -21,6 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import machine_images
+from deployed_tls import another_host_is_refused, expired_certificates_are_refused, new_ones_are_taken
 from lone_node import Node, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -74,24 +75,17 @@ def it_makes_the_secrets_as_the_machine_does(node: Node) -> None:
     assert len(here) > 20
 
 
-def deploy(node: Node) -> None:
+def deploy(node: Node, *overlays: Path, secrets: int = 1) -> None:
     """The stack file, with the paths of this engine."""
+    files = [word for path in (STACK, ROOT / "tests/compose/one_node.yml", *overlays) for word in ("-c", str(path))]
     node.docker(
-        "stack",
-        "deploy",
-        "--resolve-image",
-        "never",
-        "-c",
-        str(STACK),
-        "-c",
-        str(ROOT / "tests/compose/one_node.yml"),
-        "towline",
+        "stack", "deploy", "--resolve-image", "never", *files, "towline",
         environ={
             "SECRETS": f"{node.folder}/secrets",
+            "SECRETS_VERSION": str(secrets),
             "DOCKER_ROOT": f"{node.folder}/root",
             "DOCKER_SOCKET": f"{node.folder}/docker.sock",
-        },
-    )
+        })  # fmt: skip
 
 
 def open_shop(node: Node) -> None:
@@ -123,13 +117,19 @@ def test_the_stack_collects_and_measures_and_an_update_under_load_loses_nothing(
     node.wait_complete(120)
     nobody_tells_a_secret(node)
     prometheus_measures(node)
+    another_host_is_refused(node)
+    expired_certificates_are_refused(node, deploy)
+    node.docker("service", "update", "--force", "--detach", "shop_web")  # says its lines again, to nobody for now
+    new_ones_are_taken(node, make_secrets, deploy)
+    wait_for(lambda: len(node.documents("shop_web")) >= 4 * LINES, 240, node.state)
+    each_line_is_there_once(node, containers=4)
 
 
-def each_line_is_there_once(node: Node) -> None:
+def each_line_is_there_once(node: Node, containers: int = 2) -> None:
     said = defaultdict(list)
     for document in node.documents("shop_web"):
         said[document["container"]["id"]].append(document)
-    assert len(said) == 2
+    assert len(said) == containers
     tasks = node.docker("service", "ps", "shop_web", "-q", "--no-trunc").split()
     for container, documents in said.items():
         numbers = sorted(int(document["message"].rsplit(" ", 1)[1]) for document in documents)
