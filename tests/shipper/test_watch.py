@@ -23,7 +23,7 @@ from shipper.watch import Watcher
 from towline.engine import Engine
 from towline.metrics import ENGINE_RECONNECTS
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 Call = tuple[str, Any]
 
