@@ -1,6 +1,5 @@
 """GELF, the Graylog extended log format, over UDP (chunked, compressed) and TCP (each message ends in NUL)."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from shipper.entries import STDERR, STDOUT
 from shipper.inputs import records
 from shipper.inputs.complaints import Complaints
 from shipper.inputs.delimited import Delimited
+from shipper.inputs.framed import take_lines
 from shipper.inputs.gelf_chunks import Chunks, unpacked
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import BadInput, Line, Sender, valid_time
@@ -56,24 +56,7 @@ class Gelf:
             self._complaints.say("incomplete", peer, "chunks of a message did not all come in time")
 
     async def serve(self, connection: Connection) -> None:
-        frames = Delimited(b"\0", MOST)
-        held = 0
-        try:
-            while data := await self._read(connection):
-                self._intake.add([self.line(frame, connection.source_ip, cut)
-                                  for frame, cut in frames.feed(data) if frame])  # fmt: skip
-                by, held = frames.held - held, frames.held
-                self._budget.change(by)
-        except asyncio.CancelledError:
-            pass
-        finally:
-            self._budget.change(-held)
-        if rest := frames.rest():
-            self._intake.add([self.line(rest, connection.source_ip)])
-
-    async def _read(self, connection: Connection) -> bytes:
-        await self._intake.room()
-        return await connection.read()
+        await take_lines(connection, Delimited(b"\0", MOST), self._intake, self._budget, self.line)
 
     def line(self, data: bytes, source_ip: str, cut: bool = False) -> Line:
         """The line in one message; one that is no GELF is kept as it came, flagged "unparsed"."""

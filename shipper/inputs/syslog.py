@@ -3,12 +3,12 @@
 A line that has no such header is kept as it came, flagged "unparsed".
 """
 
-import asyncio
 import contextlib
 import os
 from pathlib import Path
 
 from shipper.inputs.delimited import Syslog as Frames
+from shipper.inputs.framed import take_lines
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import Line, Sender
 from shipper.inputs.sections import stamp
@@ -39,32 +39,15 @@ class Syslog:
         self._clock = asked.clock
 
     def datagram(self, data: bytes, address: object) -> None:
-        self._intake.add([self.line(data.rstrip(b"\r\n\0"), peer_of(address)[1])])
+        self._intake.add([self.line(data, peer_of(address)[1])])
 
     async def serve(self, connection: Connection) -> None:
-        frames = Frames(MOST)
-        held = 0
-        try:
-            while data := await self._read(connection):
-                self._intake.add([self.line(frame.rstrip(b"\r\n\0"), connection.source_ip, cut)
-                                  for frame, cut in frames.feed(data) if frame])  # fmt: skip
-                by, held = frames.held - held, frames.held
-                self._budget.change(by)
-        except asyncio.CancelledError:
-            pass
-        finally:
-            self._budget.change(-held)
-        if rest := frames.rest().rstrip(b"\r\n\0"):
-            self._intake.add([self.line(rest, connection.source_ip)])
-
-    async def _read(self, connection: Connection) -> bytes:
-        await self._intake.room()
-        return await connection.read()
+        await take_lines(connection, Frames(MOST), self._intake, self._budget, self.line)
 
     def line(self, data: bytes, source_ip: str, cut: bool = False) -> Line:
         """The line in one frame."""
         now = self._intake.now()
-        text = data.decode("utf-8", "replace")
+        text = data.rstrip(b"\r\n\0").decode("utf-8", "replace")
         found, start = header(text) or ({}, 0)
         flags = (() if found else ("unparsed",)) + (("split",) if cut else ())
         at = self._time(found.pop("time", None), now)

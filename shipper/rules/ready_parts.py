@@ -4,15 +4,14 @@ All patterns of the ready parsers hold to one rule, so that none can backtrack: 
 possessive (`++`, `*+`) or bounded, and numbers are bounded below what `int` refuses.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from shipper.rules.rows import Fields
+from towline.fields import is_ip
 
 Parser = Callable[[str], Fields | None]
 """The fields of a line of this form (None: it isn't of this form). Names are dotted ECS names of towline.fields or the
@@ -34,20 +33,6 @@ MOST_KEYS = 1000
 _PAIR = re.compile(r'([\w.@/>-]{1,64}+)=(?:"((?:[^"\\]++|\\.)*+)"|([^\s"]*+))(?:[ \t]++|(?=\n|\Z))', re.A | re.S)
 _VERSION = re.compile(r"\d(?:\.\d)?", re.A)
 _METHOD = re.compile(r"[A-Z][A-Z_-]{1,30}", re.A)
-
-
-@lru_cache(4096)
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return "%" not in text
-
-
-def is_ip(text: str) -> bool:
-    """Whether this is an address of IPv4 or IPv6, without a port or a zone."""
-    return len(text) <= 45 and _is_ip(text)
 
 
 def put_client(found: Fields, address: str, port: str | None = None) -> None:
