@@ -229,13 +229,14 @@ def show(root: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     match arguments:
-        case [folder]:
+        case [folder] if not folder.startswith("-"):
             make(Path(folder))
             print(f"init: certificates and credentials are in {folder}")
-        case [folder, "show"]:
+        case [folder, "show"] if not folder.startswith("-"):
             show(Path(folder))
         case _:
-            sys.exit("usage: init.py FOLDER [show]")
+            print("usage: init.py FOLDER [show]", file=sys.stderr)
+            sys.exit(2)
 
 
 if __name__ == "__main__":
