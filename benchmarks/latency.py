@@ -10,7 +10,8 @@ from urllib.parse import quote
 from benchmarks.client import stream_of
 from benchmarks.figure import Figure, at_most
 from benchmarks.ground import Ground
-from benchmarks.measuring import percentile
+from benchmarks.measuring import percentile, wait_for
+from benchmarks.program import Program
 from towline.times import nanoseconds
 
 GROUP = "latency"
@@ -69,9 +70,20 @@ def apart(ground: Ground, names: list[str], probe: str) -> list[float]:
         return {hit["message"]: nanoseconds(hit["@timestamp"]) / 1e9 for hit in hits}
 
     with ExitStack() as parts:
-        parts.enter_context(ground.index(queue, store))
-        parts.enter_context(ground.ship(queue, f"{ground.prefix}-say-*"))
+        index = parts.enter_context(ground.index(queue, store))
+        ship = parts.enter_context(ground.ship(queue, f"{ground.prefix}-say-*"))
+        caught_up(ship, index)
         return measured(ground, names, probe, found, drain=REFRESH + 5)
+
+
+def caught_up(ship: Program, index: Program) -> None:
+    """Wait until the lines of earlier measurements, which stand before new ones in the same logs, are stored."""
+
+    def level() -> bool:
+        read = ship.metric("towline_lines_read_total")
+        return read > 0 and index.metric("towline_lines_indexed_total") >= read
+
+    wait_for(level, 120, "the index has what the shipper has read", every=0.5)
 
 
 def measured(ground: Ground, names: list[str], probe: str, found: Found, drain: float = 3) -> list[float]:
