@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from shipper.entries import STDERR, STDOUT, Entries, Position
-from shipper.ruled import GRACE, Ruled
+from shipper.ruled import Ruled
 
 _LETTER = {STDOUT: b"o", STDERR: b"e"}
 
@@ -132,7 +132,7 @@ class LineMaker:
     @property
     def waits(self) -> float:
         """Seconds of quiet after which `expire` is due; 0 where no event is open."""
-        return self.ruled.joining.wait + GRACE if self.ruled and self.ruled.joining and self.ruled.holds else 0.0
+        return self.ruled.waits if self.ruled else 0.0
 
     @property
     def _holds(self) -> bool:

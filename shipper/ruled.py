@@ -58,6 +58,11 @@ class Ruled:
         """Whether an event waits for more lines."""
         return bool(self._events)
 
+    @property
+    def waits(self) -> float:
+        """Seconds of quiet after which an open event is complete; 0 where none is open."""
+        return self.joining.wait + GRACE if self.joining and self._events else 0.0
+
     def columns(self, ids: list[bytes], stamps: list[bytes], stream: bytes, first: int, texts: Sequence[bytes]) -> None:
         """Whole lines of one stream, numbered from `first` on, where nothing is joined."""
         rows, count = self._rows, len(ids)

@@ -69,11 +69,13 @@ class Tail:
         entries = self.source.read(limit)
         if entries is None:
             return self._wrap(self._maker.flush() if self.source.finished else self._expired())
-        self._fed = time.monotonic()
         if entries.gap:
             metrics.GAPS.labels(self._service, entries.gap).inc()
             log.warning("lines were gone before they could be read: container=%s reason=%s", self.id[:12], entries.gap)
-        return self._wrap(self._maker.feed(entries))
+        lines = self._maker.feed(entries)
+        if self._maker.waits:
+            self._fed = time.monotonic()
+        return self._wrap(lines)
 
     def settle(self) -> Row | None:
         """The checkpoint after the marks that are done in one row from the oldest on; None where it didn't move."""
@@ -105,9 +107,10 @@ class Tail:
         self._asked = [ruled]
 
     def _change(self) -> tuple[Section | None, Mark] | None:
-        """What waited for more is complete, by the old rules."""
+        """What waited for more is complete, by the old rules; they hold until a line that has begun has its end."""
         rest = self._wrap(self._maker.expire()) if self._maker.waits else None
-        self._maker.ruled = self._asked.pop()
+        if not self._maker.waits:
+            self._maker.ruled = self._asked.pop()
         return rest
 
     def _expired(self) -> Lines | None:

@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from shipper.ruled import Ruled, ruled_of
 from shipper.rules.chain import Chain
 from shipper.rules.rows import Rows
 from shipper.rules.table import read
+from shipper.sources.json_file import JsonFileSource
+from shipper.tail import Tail
+from towline.batch import Origin
 
 ID = "c" * 64
 OUT, ERR = b"stdout", b"stderr"
@@ -192,3 +196,34 @@ def test_a_rule_that_fails_leaves_the_lines_as_they_were_and_marks_them() -> Non
     made = documents(maker.feed(entries(out(["\ud800 half", 'quote " and \\', "\x1b[0m"]))))
     assert [each["message"] for each in made] == ["\ufffd half", 'quote " and \\', "\x1b[0m"]
     assert all(each["log"] == {"flags": ["unprocessed"]} for each in made)
+
+
+def test_labels_that_change_while_a_line_is_half_there_lose_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def write(text: str, second: int) -> None:
+        with log.open("a") as file:
+            file.write(f'{{"log":{json.dumps(text)},"stream":"stdout","time":"{stamp(10 * second).decode()}"}}\n')
+
+    write("event\n", 1)
+    write("  half a", 2)
+    tail = Tail(ID, JsonFileSource(log, None, running=True), None, 10_000)
+    tail.origin = Origin({"container": {"id": ID}, "service": {"name": "web"}})
+    tail.rule({"towline.multiline": "indented"}, asked(multiline="indented", multiline_wait="5s"))
+    found: list[str] = []
+
+    def read_all() -> None:
+        for _ in range(4):
+            read = tail.read(1 << 20)
+            if read and read[0]:
+                found.extend(json.loads(row)["message"] for row in read[0].expand().splitlines()[1::2])
+
+    read_all()
+    tail.rule({}, None)
+    read_all()
+    write(" line\n", 2)
+    write("next\n", 3)
+    read_all()
+    tail.source.stopped()
+    read_all()
+    assert "\n".join(found) == "event\n  half a line\nnext"
