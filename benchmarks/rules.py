@@ -22,10 +22,16 @@ JSON = (
     '{"ts":"2026-11-23T10:15:%02d.000Z","level":"info","logger":"http","msg":"request served","page":%d,'
     '"http":{"response":{"status_code":200,"bytes":%d}},"user":{"name":"anna","roles":["buyer","admin"]}}'
 )
+LOGFMT = 'time="2026-11-23T10:15:%02d.000Z" level=info msg="request served" page=%d method=GET status=200 took=%d'
+REGEX = r'^(?P<client__ip>\S+) .* \[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<url>\S+) [^"]*" (?P<status>\d+)'
+DISSECT = '%{client.ip} - - [%{time}] "%{method} %{url} %{}" %{status} %{}'
 ASKED: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "towline.parse=nginx": (ACCESS, {"towline.parse": "nginx"}),
     "towline.parse=nginx, and its time": (ACCESS, {"towline.parse": "nginx", "towline.time": "auto"}),
     "towline.parse=json": (JSON, {"towline.parse": "json"}),
+    "towline.parse=logfmt": (LOGFMT, {"towline.parse": "logfmt"}),
+    "towline.parse.pattern, regular expression": (ACCESS, {"towline.parse.pattern": REGEX}),
+    "towline.parse.pattern, dissect": (ACCESS, {"towline.parse.pattern": DISSECT}),
     "towline.redact=emails,cards,tokens": (ACCESS, {"towline.redact": "emails,cards,tokens"}),
     "towline.drop=/health": (ACCESS, {"towline.drop": "/health"}),
     "towline.multiline=java": (ACCESS, {"towline.multiline": "java"}),

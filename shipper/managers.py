@@ -10,6 +10,7 @@ import urllib3
 
 from towline.engine import Engine
 from towline.errors import TowlineError, UsageError
+from towline.http_body import whole
 from towline.identity import clean
 
 Labels = dict[str, Mapping[str, str]]
@@ -88,19 +89,7 @@ class Url:
         """Raises urllib3's errors, TimeoutError, or ValueError where there is too much."""
         deadline = time.monotonic() + 2 * self._patience
         response = self._pool.request("GET", self.url, preload_content=False, redirect=False)
-        data = bytearray()
-        try:
-            while piece := response.read1(256 << 10):
-                data += piece
-                if len(data) > MOST_BYTES:
-                    raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
-                if time.monotonic() > deadline:
-                    raise TimeoutError("too slow")
-        except BaseException:
-            response.close()
-            raise
-        response.release_conn()
-        return response.status, bytes(data)
+        return response.status, whole(response, MOST_BYTES, deadline, time.monotonic)
 
 
 def _parsed(url: str) -> tuple[str, str]:

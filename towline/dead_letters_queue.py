@@ -192,12 +192,15 @@ def _letter(found: BasicProperties, body: bytes) -> Letter:
         "services": sorted({section.origin.service for section in sections})[:SHOWN_SERVICES],
         **({"unreadable": unreadable} if unreadable else {}),
     }  # fmt: skip
-    identity = identifier(str(found.message_id), str(len(body)), body[:ORIGINAL].hex())
     return Letter(
-        identity, content["@timestamp"], content["reason"],
+        _identity(found, body), content["@timestamp"], content["reason"],
         sorted({section.origin.service for section in sections}),
         sorted({name for section in sections for name in (section.origin.container_name, section.origin.container_id)}),
         batch.count if batch else 0, content, (found, body))  # fmt: skip
+
+
+def _identity(found: BasicProperties, body: bytes) -> str:
+    return identifier(str(found.message_id), str(len(body)), body[:ORIGINAL].hex())
 
 
 def _event(found: BasicProperties, headers: dict[str, Any], found_in: str, body: bytes) -> Letter:
@@ -207,8 +210,8 @@ def _event(found: BasicProperties, headers: dict[str, Any], found_in: str, body:
         "lines": 1, "content_type": found.content_type, "found_in": found_in, "services": services, "event": True,
         "routing_key": headers.get(CAME_WITH), "original": body[:ORIGINAL].decode("utf-8", "replace")}  # fmt: skip
     return Letter(
-        identifier(str(found.message_id), str(len(body)), body[:ORIGINAL].hex()), content["@timestamp"],
-        content["reason"], services, [], 1, content, (found, body))  # fmt: skip
+        _identity(found, body), content["@timestamp"], content["reason"], services, [], 1, content, (found, body)
+    )
 
 
 def _read(body: bytes) -> tuple[str, Batch | None]:

@@ -21,6 +21,7 @@ import urllib3
 
 from towline.config import PROMETHEUS, PROMETHEUS_BEARER, PROMETHEUS_CA, PROMETHEUS_PASSWORD, masked, secret
 from towline.errors import StoreUnavailable, UsageError
+from towline.http_body import whole
 from towline.prometheus_errors import answered, away
 
 CONNECT, PATIENCE = 3.0, 10.0
@@ -167,19 +168,8 @@ class Prometheus:
         """Status, body and the header Location; raises urllib3's errors, TimeoutError or ValueError (too long)."""
         deadline = self._clock() + self._patience
         response = self._pool.request("POST", url, body=body, preload_content=False)
-        data = bytearray()
-        try:
-            while piece := response.read1(256 << 10):
-                data += piece
-                if len(data) > MOST_BYTES:
-                    raise ValueError(f"more than {MOST_BYTES >> 20} MB")
-                if self._clock() > deadline:
-                    raise TimeoutError
-        except BaseException:
-            response.close()
-            raise
-        response.release_conn()
-        return response.status, bytes(data), response.headers.get("Location", "")
+        data = whole(response, MOST_BYTES, deadline, self._clock)
+        return response.status, data, response.headers.get("Location", "")
 
 
 def _headers(address: Address) -> dict[str, str]:

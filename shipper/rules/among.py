@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
-from shipper.rules.joining import pattern
+from shipper.rules.regex import pattern
 
 TOGETHER = 256
 """Texts that are joined: what a match may have to look through before the next text is reached."""

@@ -9,35 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import re2
-
 from shipper.rules.label import Label, one_of
+from shipper.rules.regex import pattern
 
-LARGEST = 10_000
-"""Instructions that RE2 may make of a pattern: at worst it takes all of them for each byte of a line. Measured: with
-9,000 of them 6 microseconds a byte, so 6 s for a line of 1 MiB, where an ordinary pattern takes 1 ms."""
 WAIT = 1.0
 LONGEST_WAIT = 60.0
 
 Continues = Callable[[Sequence[str], str], bool]
 """Whether a line (second) goes on the event that has these lines."""
-
-
-def pattern(text: str | bytes) -> Any:
-    """A regular expression, compiled by re2; raises ValueError with what is wrong."""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        compiled = re2.compile(text, options)
-        if compiled.programsize > LARGEST:
-            raise re2.error(f"too large by {compiled.programsize / LARGEST:.1f} times")
-        return compiled
-    except re2.error as error:
-        reason = error.args[0] if error.args else "not a regular expression"
-        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(
-            f"{reason}; write a regular expression as RE2 takes it (no look-around, no back references)"
-        ) from error
 
 
 def seconds(text: str) -> float:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shipper.rules.common_names import placed
-from shipper.rules.joining import pattern
 from shipper.rules.json_lines import LONGEST_NAME
+from shipper.rules.regex import pattern
 from shipper.rules.rows import Fields
 
 Parser = Callable[[str], Fields | None]

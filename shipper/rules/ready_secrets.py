@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shipper.rules.joining import pattern
+from shipper.rules.regex import pattern
 
 SEPARATOR = b"\x1e"
 Span = tuple[int, int]

@@ -20,9 +20,9 @@ from typing import Any
 
 from shipper.rules.chain import SERVICE, Step, Values
 from shipper.rules.hiding import Secrets
-from shipper.rules.joining import pattern
 from shipper.rules.label import Label, some_of
 from shipper.rules.ready_secrets import READY, Kind, Search, named
+from shipper.rules.regex import pattern
 from shipper.rules.rows import Rows
 from towline import metrics
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from shipper.rules.among import among
 from shipper.rules.chain import Step, Values
-from shipper.rules.joining import pattern
 from shipper.rules.label import Label
+from shipper.rules.regex import pattern
 from shipper.rules.rows import Rows
 
 _PLACES = {"s": 19, "m": 16, "h": 13, "d": 10}
