@@ -21,13 +21,15 @@ from towline import __version__
 from towline.engine import Engine
 from towline.happening import Happening
 from towline.http import Handler, answer
+from towline.identity import node_labels
 
 
 @dataclass(frozen=True)
 class ExportSettings:
     """textfiles: folders of *.prom files. network: what Prometheus shares with the tasks that it scrapes.
 
-    also, without: names of node collectors beside the usual ones, and of those to leave out.
+    also, without: names of node collectors beside the usual ones, and of those to leave out. node_labels: names of
+    labels of the Swarm's nodes.
     """
 
     containers: ContainerSettings = field(default_factory=ContainerSettings)
@@ -35,6 +37,7 @@ class ExportSettings:
     network: str = ""
     also: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    node_labels: tuple[str, ...] = ()
 
     @property
     def host(self) -> Host:
@@ -53,7 +56,7 @@ class Exporter:
         self._network = settings.network
         self._containers = Containers(about)
         self._swarm = SwarmWatch(Engine(about.engine), listener=failures.look)
-        swarm = SwarmCollector(self._swarm, failures, about.node, settings.network)
+        swarm = SwarmCollector(self._swarm, failures, about.node, settings.network, settings.node_labels)
         self._scrapes = (
             Scrape("container", [*self._containers.collectors, swarm]),
             Scrape("node", collectors(settings.host, settings.also, settings.without)),
@@ -105,11 +108,19 @@ class Exporter:
         """The handler of `/api/service-labels`: what labels of services tell shippers, who can't ask for it on workers.
 
         {"services": {"<id>": {"name": "shop_web", "labels": {"towline.parse": "json"}}}}
+
+        Asked with `?node=<id>&node_label=zone&node_label=…` it tells these labels of that node as well:
+        "nodes": {"<id>": {"name": "n1", "labels": {"zone": "a"}}}, {} for one that is not in the Swarm.
         """
         if (swarm := self._swarm.swarm) is None:
             raise ServiceUnavailable(self._swarm.problem or "this node manages no Swarm; ask one that does")
         told = {found.id: {"name": found.name, "labels": found.rules} for found in swarm.services.values()}
-        return answer({"services": told})
+        if "node" not in request.args:
+            return answer({"services": told})
+        asked, wanted = request.args["node"], request.args.getlist("node_label")
+        nodes = [swarm.nodes[asked]] if asked in swarm.nodes else []
+        about = {node.id: {"name": node.name, "labels": node_labels(node.labels, wanted)} for node in nodes}
+        return answer({"services": told, "nodes": about})
 
     def metrics(self, registry: CollectorRegistry) -> Handler:
         """The handler of `/metrics`: the node, its containers, and Towline's own metrics in `registry`."""

@@ -43,7 +43,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`address`: where other nodes reach it, "" where nobody knows. memory: bytes."""
+    """`address`: where other nodes reach it, "" where nobody knows. memory: bytes. `labels`: docker node update's."""
 
     id: str
     name: str
@@ -55,6 +55,7 @@ class Node:
     cpus: float
     memory: int
     version: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def _node(row: Row) -> Node:
         cpus=whole(resources.get("NanoCPUs")) / 1e9,
         memory=whole(resources.get("MemoryBytes")),
         version=clean(mapping(about.get("Engine")).get("EngineVersion") or ""),
+        labels=labels_of(spec.get("Labels")),
     )
 
 

@@ -5,14 +5,16 @@ Every manager tells of the whole Swarm: `max by (service)` makes one of what sev
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from exporters.containers.naming import shown_as
 from exporters.exposition import Family, family, labels
 from exporters.scrape import Incomplete
 from exporters.swarm import JOBS, Node, Service, Swarm
 from exporters.swarm_watch import SwarmWatch
 from exporters.targets import found_targets
 from towline.engine import EngineInfo
+from towline.identity import node_labels
 
 FAILED = frozenset({"failed", "rejected"})
 ALWAYS = ("pending", "running", "failed")
@@ -44,11 +46,16 @@ class SwarmCollector:
 
     name = "swarm"
 
-    def __init__(self, watch: SwarmWatch, failures: Failures, node: str | None = None, network: str = "") -> None:
+    def __init__(
+        self, watch: SwarmWatch, failures: Failures, node: str | None = None, network: str = "",
+        wanted: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """wanted: names of nodes' labels that are told."""
         self._watch = watch
         self._failures = failures
         self._node = node
         self._network = network
+        self._wanted = wanted
         self._made: tuple[Swarm, list[Family]] | None = None
 
     def collect(self) -> Iterable[Family]:
@@ -69,7 +76,8 @@ class SwarmCollector:
         """Made once for each look, however often it is scraped."""
         if self._made is None or self._made[0] is not swarm:
             counts = self._failures.counts
-            made = [*of_services(swarm, counts), *of_nodes(swarm), *self._of_targets(swarm)]
+            made = [*of_services(swarm, counts), *of_nodes(swarm), *of_node_labels(swarm, self._wanted)]
+            made += self._of_targets(swarm)
             self._made = swarm, made
         return self._made[1]
 
@@ -144,6 +152,20 @@ def _block(service: Service, **more: str) -> str:
 
 def _info(service: Service) -> str:
     return _block(service, service_id=service.id, mode=service.mode, image=service.image)
+
+
+def of_node_labels(swarm: Swarm, wanted: Sequence[str]) -> Iterator[Family]:
+    """What `orchestrator.node.labels` is in log lines, for all nodes: only managers know it of any. To be joined by
+    node_id with node_meta."""
+    shown = shown_as("node_label_", wanted)
+    rows = []
+    for node in sorted(swarm.nodes.values(), key=lambda node: (node.name, node.id)):
+        pairs = {"node": node.name, "node_id": node.id}
+        for name, text in node_labels(node.labels, wanted).items():
+            pairs.setdefault(shown[name], text)
+        rows.append((labels(pairs), 1))
+    if wanted:
+        yield _gauge("swarm_node_labels", "1; its labels are those of a node that --node-label names.", list(rows))
 
 
 def _named(node: Node) -> str:

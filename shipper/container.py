@@ -151,6 +151,15 @@ def _origin(
     )
 
 
+def with_node_labels(origin: Origin, labels: Mapping[str, str]) -> Origin:
+    """The origin with labels of the Swarm's node that the container is on; the same one where there are none."""
+    if not labels:
+        return origin
+    orchestrator = origin.fields.get("orchestrator", {})
+    node = {**orchestrator.get("node", {}), "labels": dict(labels)}
+    return Origin({**origin.fields, "orchestrator": {**orchestrator, "node": node}})
+
+
 def _swarm(labels: Mapping[str, str], node: Node) -> dict[str, Any]:
     service = labels.get(SWARM + "service.name")
     if not service:

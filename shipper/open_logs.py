@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shipper.container import Container
+from shipper.container import Container, with_node_labels
 from shipper.parcel import Giver
 from shipper.ruled import ruled_of
 from shipper.rules.chain import Values
@@ -52,8 +52,11 @@ class OpenLogs:
         max_line: int,
         wake: Callable[[], None],
         rules: Rules = lambda container: read(container.labels),
+        node_labels: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """node_labels: those that stand in each line; once they have changed, `rules_changed` is to be called."""
         self._rules = rules
+        self._node_labels = node_labels
         self._told: dict[str, list[str]] = {}
         """What was wrong with the labels of each container, as it was said."""
         self._open = open_log
@@ -106,7 +109,7 @@ class OpenLogs:
     def origin(self, container_id: str) -> Origin | None:
         """What stands in each line of this container, None where it is not known (yet). From any thread."""
         container = self._containers.get(container_id)
-        return container.origin if container else None
+        return with_node_labels(container.origin, self._node_labels()) if container else None
 
     # --- in the shipper's thread
 
@@ -199,7 +202,7 @@ class OpenLogs:
         if tail is not None and self.delivered(container.driver, container.sends_to):
             self._drop(tail)
         elif tail is not None and self._rule(tail, container):
-            tail.origin = _routed(container.origin, tail.values)
+            tail.origin = with_node_labels(_routed(container.origin, tail.values), self._node_labels())
             tail.source.tty = container.tty
             # What is removed at its end can't be asked again: there the follower is all there is.
             tail.source.rotates_at = None if container.auto_remove else container.rotates_at

@@ -64,6 +64,7 @@ class ShipSettings:
     exclude: tuple[str, ...] = ()
     rules: Path | None = None
     service_labels: tuple[str, ...] = ()
+    node_label: tuple[str, ...] = ()
     max_line: int = 1 << 20
     memory: int = 32 << 20
     spool: int = 1 << 30
@@ -89,11 +90,12 @@ class Shipper:
         self._schedule = Schedule(self._wake)
         engine = Engine(settings.engine)
         self._services = ServiceLabels(
-            settings.service_labels, engine, settings.state / "service-labels.json", self._rule_again
-        )
+            settings.service_labels, engine, settings.state / "service-labels.json", self._rule_again,
+            wanted=settings.node_label)  # fmt: skip
         self._rules = Rules(Defaults(settings.rules) if settings.rules else None, self._services)
         self._ruled = 0.0
-        self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set, self._rules)
+        self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set, self._rules,
+                              lambda: self._services.node)  # fmt: skip
         filters = Filters.of(settings.include, settings.exclude, own_containers())
         filters = replace(filters, enabled=self._rules.enabled)
         self._early = EarlyLogs()

@@ -15,6 +15,7 @@ from towline.config import (
     METRIC_LABEL,
     NO_COLLECTOR,
     NODE,
+    NODE_LABEL,
     PROCFS,
     ROOTFS,
     SD_NETWORK,
@@ -29,7 +30,7 @@ MEASURING = (PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_L
 
 
 def export_settings(values: dict[str, Any]) -> Any:
-    """ExportSettings from the values of ENGINE, NODE and MEASURING."""
+    """ExportSettings from the values of ENGINE, NODE, NODE_LABEL and MEASURING."""
     from exporters.containers import ContainerSettings
     from exporters.serve import ExportSettings
 
@@ -37,11 +38,12 @@ def export_settings(values: dict[str, Any]) -> Any:
         engine=values["engine"], node=values["node"], procfs=values["procfs"], sysfs=values["sysfs"],
         rootfs=values["rootfs"], keep=values["keep_ended"], labels=values["metric_label"])  # fmt: skip
     return ExportSettings(
-        about, values["textfiles"], values["sd_network"], values["collector"], values["no_collector"])  # fmt: skip
+        about, values["textfiles"], values["sd_network"], values["collector"], values["no_collector"],
+        values["node_label"])  # fmt: skip
 
 
 @click.command(short_help="Metrics of this node, its containers and its Swarm.")
-@options(EXPORT_LISTEN, ENGINE, NODE, *MEASURING, LOG_LEVEL)
+@options(EXPORT_LISTEN, ENGINE, NODE, NODE_LABEL, *MEASURING, LOG_LEVEL)
 def export(listen: tuple[str, int], **values: Any) -> None:
     """Answer /metrics for Prometheus: containers under cAdvisor's names, the node under node_exporter's, the Swarm.
 

@@ -56,12 +56,12 @@ def told(engine: "Engine", urls: tuple[str, ...]) -> tuple[Told, list[TowlineErr
     sources: tuple[Manager, ...] = (EngineOfManager(engine), *map(Url, urls))
     for source in sources:
         try:
-            found = source.labels()
+            found = source.ask()
         except TowlineError as error:
             problems.append(error)
             continue
         if found is not None:
-            return Told(found), problems
+            return Told(found.services), problems
     return Told({}), problems
 
 

@@ -26,6 +26,7 @@ from towline.config import (
     MAX_LINE,
     MEMORY,
     NODE,
+    NODE_LABEL,
     QUEUE,
     RULES,
     SERVICE_LABELS,
@@ -41,7 +42,8 @@ from towline.places import chosen_store, make_folder, store_url
 
 log = logging.getLogger(__name__)
 
-READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE, MEMORY, SPOOL)
+READING = (ENGINE, SOURCE, ENGINE_ROOT, NODE, NODE_LABEL, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE, MEMORY,
+           SPOOL)  # fmt: skip
 KEEPING = (KEEP_AGE, KEEP_SIZE)
 
 

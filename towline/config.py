@@ -138,6 +138,10 @@ SOURCE = Setting("source", click.Choice(["auto", "file", "api"]), "auto",
 ENGINE_ROOT = Setting("engine-root", click.Path(path_type=Path), None, "Where this process sees the engine's data "
                       "folder (json-file logs). Default: the folder that the engine names.")  # fmt: skip
 NODE = Setting("node", str, None, "Name of this node in `host.name`. Default: the engine's own name.")
+NODE_LABEL = Setting("node-label", str, (), "Label of the Swarm's nodes (docker node update --label-add) that becomes "
+                     "a field of each line from that node, orchestrator.node.labels, and a label of the metric "
+                     "swarm_node_labels. Repeatable. A worker learns it as it learns labels of services.",
+                     multiple=True)  # fmt: skip
 INCLUDE = Setting("include", str, (), "Collect only containers whose name or service matches this glob. Repeatable.",
                   multiple=True)  # fmt: skip
 EXCLUDE = Setting("exclude", str, (), "Leave out containers whose name or service matches this glob. Repeatable.",
@@ -223,13 +227,13 @@ LOG_LEVEL = Setting("log-level", click.Choice(["debug", "info", "warning", "erro
 TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Bearer`. Needed to listen beyond loopback.",
                 secret=True)  # fmt: skip
 
-SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE,
-            MEMORY, SPOOL, KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, EVENTS, STORE, STORE_PASSWORD, STORE_API_KEY,
-            STORE_BEARER, STORE_CA, STORE_CERTIFICATE, STORE_KEY, TOKEN, METRICS, PROMETHEUS, PROMETHEUS_PASSWORD,
-            PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD, LISTEN_GELF, LISTEN_SYSLOG, LISTEN_NDJSON,
-            FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN, INPUT_CERTIFICATE, INPUT_KEY, INPUT_CA,
-            PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR, METRIC_LABEL, KEEP_ENDED,
-            SD_NETWORK, LOG_LEVEL)  # fmt: skip
+SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, NODE_LABEL, INCLUDE, EXCLUDE, RULES,
+            SERVICE_LABELS, MAX_LINE, MEMORY, SPOOL, KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, EVENTS, STORE,
+            STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE, STORE_KEY, TOKEN, METRICS,
+            PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD, LISTEN_GELF,
+            LISTEN_SYSLOG, LISTEN_NDJSON, FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN,
+            INPUT_CERTIFICATE, INPUT_KEY, INPUT_CA, PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR,
+            METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip
 
 
 def options(*settings: Setting) -> Callable[[Any], Any]:

@@ -5,7 +5,7 @@ used in a path.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 SWARM = "com.docker.swarm."
 STACK = "com.docker.stack.namespace"
@@ -14,6 +14,8 @@ COMPOSE_PROJECT = "com.docker.compose.project"
 
 MAX_SERVICE = 255
 """Longest service name in characters; it is also the label of a metric."""
+MAX_LABEL = 255
+"""Longest value of a label on a metric in characters; what is longer is cut."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -33,6 +35,11 @@ def service_of(name: str, labels: Mapping[str, str]) -> str:
     """The Swarm service, else the compose service, else the container's name."""
     service = labels.get(SWARM + "service.name") or labels.get(COMPOSE_SERVICE) or name
     return service[:MAX_SERVICE]
+
+
+def node_labels(labels: Mapping[str, object], wanted: Iterable[str]) -> dict[str, str]:
+    """Of the labels of a Swarm's node those that were asked for (--node-label), as lines and metrics tell them."""
+    return {clean(name): clean(labels[name])[:MAX_LABEL] for name in wanted if name in labels}
 
 
 def name_of(text: object) -> str:

@@ -157,6 +157,11 @@ EVENTS_DEAD_LETTERED = Counter(
 STORE_ERRORS = Counter(
     "towline_store_errors", "Writes that the store could not decide and that are tried again.", registry=REGISTRY
 )
+SERVICES_WITHOUT_LABELS = Gauge(
+    "towline_services_without_labels",
+    "Swarm services with containers here whose labels no manager told in time: their lines go on without.",
+    registry=REGISTRY,
+)
 ENGINE_RECONNECTS = Counter(
     "towline_engine_reconnects", "Times the engine's event stream was opened again.", registry=REGISTRY
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from exporters.exposition import labels
-from towline.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, STACK, SWARM, clean, service_of
+from towline.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, MAX_LABEL, STACK, SWARM, clean, service_of
 
 ALLOWED = (
     STACK,
@@ -20,20 +20,22 @@ ALLOWED = (
 )
 """Engine labels that become `container_label_<name>`: those that public dashboards for Docker and Swarm select by."""
 
-MAX_VALUE = 255
-"""Longest value of a label in characters; what is longer is cut."""
-
 ROOT = b'{id="/"'
 """The open label block of the whole machine."""
 
 _NOT_IN_NAMES = re.compile("[^a-zA-Z0-9_]")
 
 
+def shown_as(prefix: str, names: Iterable[str]) -> dict[str, str]:
+    """The names of labels of Prometheus that stand for labels of an engine."""
+    return {name: prefix + _NOT_IN_NAMES.sub("_", name) for name in names}
+
+
 class Naming:
     """Makes label blocks. `more`: names of engine labels to show beside ALLOWED."""
 
     def __init__(self, more: Iterable[str] = ()) -> None:
-        self._allowed = {name: "container_label_" + _NOT_IN_NAMES.sub("_", name) for name in (*ALLOWED, *more)}
+        self._allowed = shown_as("container_label_", (*ALLOWED, *more))
 
     def block(self, container_id: str, name: str, image: str, found: Mapping[str, str]) -> bytes:
         """The label block without its closing brace, so that a device or an interface can be added.
@@ -46,5 +48,5 @@ class Naming:
         for label, shown in self._allowed.items():
             if label in found:
                 pairs.setdefault(shown, found[label])
-        kept = {label: clean(value)[:MAX_VALUE] for label, value in pairs.items() if value}
+        kept = {label: clean(value)[:MAX_LABEL] for label, value in pairs.items() if value}
         return labels(kept)[:-1].encode()

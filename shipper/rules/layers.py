@@ -6,6 +6,7 @@ from typing import Protocol
 from shipper.container import Container
 from shipper.rules.defaults import Defaults
 from shipper.rules.hints import translate
+from shipper.rules.parse import incomplete
 from shipper.rules.table import COMPONENT, ENABLE, PREFIX, Reading, read
 from towline.identity import SWARM
 
@@ -52,6 +53,7 @@ class Rules:
     def values(self, service: str, labels: Mapping[str, str]) -> Reading:
         """What is said of a container of `service` with these labels; equal values where nothing else is said."""
         found, problems = self.effective(service, labels)
+        problems = [*problems, *incomplete(found)]
         reading = read(found)
         return Reading(reading.values, [*reading.problems, *problems]) if problems else reading
 

@@ -82,6 +82,15 @@ def make(values: Values) -> Step | None:
     return Parse([*(PARSERS[word] for word in words), *(patterns[suffix] for suffix in sorted(patterns))])
 
 
+def incomplete(labels: Mapping[str, str]) -> list[str]:
+    """What is wrong with labels that can each be read: one stands for a pattern, and there is none."""
+    if any(name == PATTERN.name or name.startswith(f"{PATTERN.name}.") for name in labels):
+        return []
+    words = {word.strip().lower() for word in labels.get(PARSE.name, "").split(",")}
+    said = [word for word in _BY_PATTERN if word in words]
+    return [f"label {PARSE.name}: {word} without a pattern; write it as {PATTERN.name}" for word in said]
+
+
 def _set(rows: Rows, index: int, found: Fields) -> None:
     text = found.get("message")
     if type(text) is str and text:

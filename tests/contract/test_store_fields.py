@@ -104,6 +104,22 @@ QUESTIONS = {
 }  # fmt: skip
 
 
+def test_labels_of_the_node_are_found(store: Store) -> None:
+    """A line without comes before: the field is there in some documents only."""
+    assert written(store, batch("bare", {})) == (1, 0, 0)
+    one = batch("labelled", {}, {})
+    labels = {"zone": "a", "engine.disk": "ssd"}
+    fields = {**one.sections[0].origin.fields, "orchestrator": {"node": {"labels": labels}}}
+    told = Section(Origin(fields), *(getattr(one.sections[0], name) for name in ("docs", "count", "first", "last")))
+    assert written(store, decode(Batch([told]).encode())) == (2, 0, 0)
+    for text, messages in {
+        "orchestrator.node.labels.zone:a": ["m0", "m1"], "orchestrator.node.labels.engine.disk:s*": ["m0", "m1"],
+        "orchestrator.node.labels.zone:b": [], "-orchestrator.node.labels.zone:b m1": ["m1"],
+    }.items():  # fmt: skip
+        assert found(store, "labelled", text) == messages, text
+    assert found(store, "bare", "-orchestrator.node.labels.zone:a") == ["m0"]
+
+
 @pytest.fixture(scope="module")
 def parsed(store: Store) -> Store:
     assert written(store, batch("parsed", *PARSED)) == (len(PARSED), 0, 0)

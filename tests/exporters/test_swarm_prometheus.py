@@ -60,7 +60,8 @@ def manager(
 @pytest.fixture(scope="module")
 def exporter(manager: Manager) -> Manager:
     towline = [sys.executable, "-c", "from towline.cli import main; main()"]
-    command = [*towline, "export", "--listen", ":9514", "--engine", manager.url, "--sd-network", "monitor"]
+    command = [*towline, "export", "--listen", ":9514", "--engine", manager.url, "--sd-network", "monitor",
+               "--node-label", "zone"]  # fmt: skip
     manager.process(manager.inside(manager.engine.pid, *command), "export")
     return manager
 
@@ -96,7 +97,7 @@ def test_each_task_is_a_target_at_an_address_that_answers(exporter: Manager) -> 
 
 
 @pytest.mark.engine
-def test_shippers_are_told_the_labels_of_services_and_nothing_else_of_them(exporter: Manager) -> None:
+def test_shippers_are_told_the_labels_of_services_and_of_nodes_and_nothing_else(exporter: Manager) -> None:
     """By the exporter, for workers; and by the engine itself, for the shipper beside it."""
     wanted = {"towline.parse": "json", "co.elastic.logs/enabled": "true"}
     labels = [part for name, text in wanted.items() for part in ("--label-add", f"{name}={text}")]
@@ -111,13 +112,32 @@ def test_shippers_are_told_the_labels_of_services_and_nothing_else_of_them(expor
     assert {key[:12] for key in found} == set(exporter.docker("service", "ls", "-q").stdout.split())
     engine = Engine(exporter.url)
     try:
-        of_engine = EngineOfManager(engine).labels()
+        of_engine = EngineOfManager(engine).ask()
+        assert of_engine is not None
+        assert (of_engine.services[service_id], of_engine.node) == (wanted, None)
+        _node_labels_are_told(exporter, engine)
     finally:
         engine.close()
-    assert of_engine is not None
-    assert of_engine[service_id] == wanted
     exporter.docker("service", "update", "-d", "--no-resolve-image", "--label-rm", "towline.parse", "inner")
     until(lambda: told()[service_id]["labels"] == {"co.elastic.logs/enabled": "true"}, 60)
+
+
+def _node_labels_are_told(exporter: Manager, engine: Engine) -> None:
+    """By both, and to Prometheus."""
+    node_id = exporter.docker("info", "--format", "{{.Swarm.NodeID}}").stdout.strip()
+    exporter.docker("node", "update", "--label-add", "zone=a", "--label-add", "com.example=x", node_id)
+
+    def told() -> Any:
+        question = f"node={node_id}&node_label=zone&node_label=disk"
+        found = exporter.get(exporter.engine.pid, f"http://127.0.0.1:9514/api/service-labels?{question}")
+        return found and found["nodes"][node_id]["labels"]
+
+    until(lambda: told() == {"zone": "a"}, 60)
+    of_engine = EngineOfManager(engine).ask("", ["zone", "disk"])
+    assert of_engine is not None
+    assert of_engine.node == {"zone": "a"}
+    (shown,) = samples(exporter, "swarm_node_labels")
+    assert shown.endswith(f'node_id="{node_id}",node_label_zone="a"}}')
 
 
 @pytest.mark.engine

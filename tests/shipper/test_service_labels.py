@@ -1,4 +1,5 @@
-"""Labels of Swarm services: asked of managers over real HTTP, awaited, kept for restarts, changed while running."""
+"""Labels of Swarm services and of this node: asked of managers over real HTTP, awaited, kept for restarts, changed
+while running."""
 
 import threading
 import time
@@ -10,11 +11,14 @@ import pytest
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.wrappers import Request, Response
 
-from shipper.managers import PATH, Url
-from shipper.service_labels import KEEP_GONE, ServiceLabels
+from shipper.container import with_node_labels
+from shipper.managers import PATH, Told, Url
+from shipper.service_labels import FORGET, KEEP_GONE, ServiceLabels
+from towline.batch import Origin
 from towline.engine import Engine
 from towline.errors import TowlineError, UsageError
 from towline.http import HttpServer, Site, answer
+from towline.metrics import SERVICES_WITHOUT_LABELS
 
 JSON = {"towline.parse": "json"}
 
@@ -28,10 +32,13 @@ def until(ask: Callable[[], Any], seconds: float = 30) -> Any:
 
 
 class Manager:
-    """`towline export` as far as it is asked here, at an address of its own; `labels` None: it manages nothing."""
+    """`towline export` as far as it is asked here, at an address of its own; `labels` None: it manages nothing; `nodes`
+    None: it is of a version that tells nothing of these."""
 
     def __init__(self) -> None:
         self.labels: dict[str, dict[str, str]] | None = {}
+        self.nodes: dict[str, dict[str, str]] | None = None
+        self.questions: list[dict[str, list[str]]] = []
         self.asked = 0
         self._server = HttpServer(Site({PATH: self._tell, "/other": lambda request: answer([])}), ("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run)
@@ -47,9 +54,12 @@ class Manager:
 
     def _tell(self, request: Request) -> Response:
         self.asked += 1
+        self.questions.append({name: request.args.getlist(name) for name in request.args})
         if self.labels is None:
             raise ServiceUnavailable("this node manages no Swarm; ask one that does")
-        return answer({"services": {key: {"name": key, "labels": labels} for key, labels in self.labels.items()}})
+        told = {"services": {key: {"name": key, "labels": labels} for key, labels in self.labels.items()}}
+        nodes = {} if self.nodes is None else {"nodes": {key: {"labels": of} for key, of in self.nodes.items()}}
+        return answer({**told, **nodes})
 
 
 @pytest.fixture
@@ -81,13 +91,14 @@ class Asking:
 
 
 class NoManager(Engine):
-    """A worker's engine, as far as it is asked here; tests/exporters has a real manager's."""
+    """A worker's engine, as far as it is asked here; tests/exporters has a real manager's. `node`: its id there."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
         super().__init__("unix:///nowhere")
+        self.node = node
 
     def info(self) -> Any:
-        return type("Info", (), {"swarm_manager": False})()
+        return type("Info", (), {"swarm_manager": False, "swarm_node": self.node})()
 
 
 def test_nobody_is_asked_before_a_service_is_seen_and_then_at_once(tmp_path: Path, manager: Manager) -> None:
@@ -193,12 +204,81 @@ def test_what_is_no_url_is_wrong_usage_without_a_secret(url: str) -> None:
 
 def test_what_answers_and_is_no_export_is_named(manager: Manager) -> None:
     with pytest.raises(TowlineError, match="answered 404"):
-        Url(manager.url + "elsewhere").labels()
+        Url(manager.url + "elsewhere").ask()
     manager.labels = {"s1": 3}  # type: ignore[dict-item]
     with pytest.raises(TowlineError, match="is no `towline export`; name one on a manager"):
-        Url(manager.url).labels()
+        Url(manager.url).ask()
+    manager.labels, manager.nodes = {}, {"n1": "zone"}  # type: ignore[dict-item]
+    with pytest.raises(TowlineError, match="is no `towline export`; name one on a manager"):
+        Url(manager.url).ask("n1", ["zone"])
 
 
 def test_only_labels_of_ours_are_taken(manager: Manager) -> None:
     manager.labels = {"s1": {**JSON, "com.example.secret": "x", "co.elastic.logs/enabled": "true"}}
-    assert Url(manager.url).labels() == {"s1": {**JSON, "co.elastic.logs/enabled": "true"}}
+    assert Url(manager.url).ask() == Told({"s1": {**JSON, "co.elastic.logs/enabled": "true"}})
+
+
+def test_services_whose_lines_go_on_without_labels_are_counted(tmp_path: Path, manager: Manager) -> None:
+    manager.labels = {"known": JSON}
+    with Asking(tmp_path, (manager.url,), hold=0.2) as asking:
+        asking.labels.of("known")
+        asking.labels.of("unheard of")
+        until(lambda: SERVICES_WITHOUT_LABELS._value.get() == 1)
+        manager.labels = {"known": JSON, "unheard of": {}}
+        until(lambda: SERVICES_WITHOUT_LABELS._value.get() == 0)
+    now = [0.0]
+    manager.labels = None
+    with Asking(tmp_path / "other", (manager.url,), hold=1, clock=lambda: now[0]) as asking:
+        asking.labels.of("s1")
+        until(lambda: asking.labels.problem)
+        assert SERVICES_WITHOUT_LABELS._value.get() == 0, "its lines wait"
+        now[0] = 2.0
+        until(lambda: SERVICES_WITHOUT_LABELS._value.get() == 1)
+        now[0] = 2 * FORGET
+        until(lambda: SERVICES_WITHOUT_LABELS._value.get() == 0)
+
+
+def test_labels_of_this_node_come_with_the_same_answer_and_only_those_that_are_wanted(
+    tmp_path: Path, manager: Manager
+) -> None:
+    manager.labels, manager.nodes = {}, {"n1": {"zone": "a", "secret": "x"}, "n2": {"zone": "b"}}
+    with Asking(tmp_path, (manager.url,), NoManager("n1"), wanted=("zone", "disk")) as asking:
+        until(lambda: asking.labels.node == {"zone": "a"})
+        until(lambda: asking.changes == 1)
+        assert manager.questions[0] == {"node": ["n1"], "node_label": ["zone", "disk"]}
+        manager.nodes = {"n1": {"disk": "ssd"}}
+        until(lambda: asking.labels.node == {"disk": "ssd"})
+        manager.nodes = None
+        asked = manager.asked
+        until(lambda: manager.asked > asked + 1)
+        assert asking.labels.node == {"disk": "ssd"}, "what was told last holds where a manager tells nothing of nodes"
+    again = ServiceLabels((), NoManager("n1"), tmp_path / "service-labels.json", lambda: None, wanted=("disk",))
+    assert again.node == {"disk": "ssd"}, "after a restart without a manager, too"
+    other = ServiceLabels((), NoManager("n1"), tmp_path / "service-labels.json", lambda: None, wanted=("zone",))
+    assert other.node == {}, "what is wanted no more is told no more"
+
+
+def test_a_node_that_left_its_swarm_has_no_labels_of_it(tmp_path: Path, manager: Manager) -> None:
+    manager.labels, manager.nodes = {}, {"n1": {"zone": "a"}}
+    with Asking(tmp_path, (manager.url,), NoManager("n1"), wanted=("zone",)) as asking:
+        until(lambda: asking.labels.node)
+    with Asking(tmp_path, (manager.url,), NoManager(""), wanted=("zone",)) as asking:
+        until(lambda: not asking.labels.node)
+
+
+def test_where_no_labels_of_nodes_are_wanted_nothing_is_asked_of_nodes(tmp_path: Path, manager: Manager) -> None:
+    manager.labels = {"s1": JSON}
+    with Asking(tmp_path, (manager.url,), NoManager("n1")) as asking:
+        asking.labels.of("s1")
+        assert until(lambda: asking.labels.of("s1")) == JSON
+    assert manager.questions[0] == {}
+
+
+def test_labels_of_the_node_stand_in_the_origin_whatever_runs_there() -> None:
+    alone = Origin({"container": {"id": "c"}, "host": {"name": "n"}, "service": {"name": "s"}})
+    assert with_node_labels(alone, {}) is alone
+    assert with_node_labels(alone, {"zone": "a"}).fields["orchestrator"] == {"node": {"labels": {"zone": "a"}}}
+    task = Origin({**alone.fields, "orchestrator": {"type": "swarm", "node": {"id": "n1"}}})
+    told = with_node_labels(task, {"zone": "a"})
+    assert told.fields["orchestrator"] == {"type": "swarm", "node": {"id": "n1", "labels": {"zone": "a"}}}
+    assert task.fields["orchestrator"]["node"] == {"id": "n1"}

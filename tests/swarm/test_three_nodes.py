@@ -47,7 +47,7 @@ def services(swarm: SwarmNodes) -> SwarmNodes:
 @pytest.fixture(scope="module")
 def exports(services: SwarmNodes) -> list[Export]:
     """On each node. All services run everywhere."""
-    started = [Export(node, "--sd-network", "monitor") for node in services.nodes]
+    started = [Export(node, "--sd-network", "monitor", "--node-label", "zone") for node in services.nodes]
     for name in ("shop_web", "agent", "inner"):
         until(lambda name=name: all(len(found) == 1 for found in services.running(name).values()), 120,
               lambda name=name: services.first.told("service", "ps", "--no-trunc", name))  # fmt: skip
@@ -155,9 +155,10 @@ def of_container(node: Node, container: str) -> dict[str, Any]:
     return rows[0]
 
 
-def search(node: Node, container: str) -> list[dict[str, Any]]:
-    answer = node.answer(*TOWLINE, "search", "--data", f"{node.folder}/data", "--container", container[:12], "--limit",
-                         "1", "--json")  # fmt: skip
+def search(node: Node, container: str, folder: str = "data") -> list[dict[str, Any]]:
+    """Its newest line."""
+    answer = node.answer(*TOWLINE, "search", "--data", f"{node.folder}/{folder}", "--container", container[:12],
+                         "--limit", "1", "--json")  # fmt: skip
     return [json.loads(line) for line in answer.splitlines()]
 
 
@@ -186,6 +187,38 @@ def test_labels_of_metrics_have_the_values_of_the_fields_of_log_lines(
         assert (seen["name"], seen["image"]) == (document["container"]["name"], info["image"])
         assert (seen[prefix + "task_id"], seen[prefix + "task_name"], seen[prefix + "node_id"]) == (
             swarm["task"]["id"], swarm["task"]["name"], node.id)  # fmt: skip
+
+
+def test_a_worker_learns_labels_of_services_and_of_its_node_from_the_manager(
+    exports: list[Export], services: SwarmNodes
+) -> None:
+    """A label of the service parses its lines, one of the node stands in them; both change while it runs."""
+    manager, node = services.first, services.nodes[1]
+    manager.docker("node", "update", "--label-add", "zone=a", "--label-add", "other=x", node.id)
+    labels = ("towline.parse=regex", r"towline.parse.pattern=(?P<word>\w+)")
+    added = [part for label in labels for part in ("--label-add", label)]
+    manager.docker("service", "update", "-d", "--no-resolve-image", *added, "agent")
+    node.run("labelled", *TOWLINE, "up", "--engine", node.url, "--data", f"{node.folder}/labelled", "--listen",
+             "127.0.0.1:8515", "--service-labels", f"http://{manager.address}:9514", "--node-label",
+             "zone")  # fmt: skip
+    until((node.folder / "labelled/store").exists, 90, lambda: node.said("labelled"))
+
+    def newest(name: str) -> tuple[Any, Any]:
+        (container,) = services.running(name)[node.name]
+        for row in search(node, container, "labelled"):
+            return row.get("fields"), row["orchestrator"]["node"].get("labels")
+        return None, None
+
+    for name, fields in (("agent", {"word": "line"}), ("inner", None)):
+        until(lambda name=name, fields=fields: newest(name) == (fields, {"zone": "a"}), 120,
+              lambda name=name: (newest(name), node.said("labelled")))  # fmt: skip
+    exports[0].until(lambda seen: [{"node": node.name, "node_id": node.id, "node_label_zone": "a"}] ==
+                     seen.labels("swarm_node_labels", node=node.name))  # fmt: skip
+    manager.docker("node", "update", "--label-add", "zone=b", node.id)
+    manager.docker("service", "update", "-d", "--no-resolve-image", "--label-rm", "towline.parse", "--label-rm",
+                   "towline.parse.pattern", "agent")  # fmt: skip
+    until(lambda: newest("agent") == (None, {"zone": "b"}), 120, lambda: (newest("agent"), node.said("labelled")))
+    assert node.end("labelled") == 0
 
 
 # --- Prometheus

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Running:
 
     def __init__(self, settings: ShipSettings) -> None:
         self.messages: list[str] = []
+        self.zones: list[str | None] = []
+        """The label `zone` of the node, as each of them tells it."""
         self._queue = open_queue("memory://", max_bytes=64 << 20)
         self.shipper = Shipper(self._queue, settings)
         self.shipper._services._every = 0.2
@@ -49,8 +52,10 @@ class Running:
     def look(self) -> list[str]:
         for delivery in self._queue.take(10_000, 0.05):
             for section in delivery.batch.sections:
-                lines = section.expand().splitlines()[1::2]
-                self.messages += [orjson.loads(line)["message"] for line in lines]
+                lines = [orjson.loads(line) for line in section.expand().splitlines()[1::2]]
+                self.messages += [line["message"] for line in lines]
+                nodes = [line.get("orchestrator", {}).get("node", {}) for line in lines]
+                self.zones += [node.get("labels", {}).get("zone") for node in nodes]
             delivery.done()
         return self.messages
 
@@ -123,6 +128,23 @@ def test_labels_of_a_service_hold_from_the_first_line_on_and_change_while_it_run
     until(lambda: not any(tail.values.get("towline.multiline") for tail in shipper.shipper._logs._tails.values()))
     container.exec_run(["sh", "-c", ": > /go"])
     until(lambda: shipper.look() == ["one\n more", "two", " more"])
+
+
+@pytest.mark.engine
+def test_labels_of_the_node_change_while_it_runs(
+    running: Callable[..., Running], engine: docker.DockerClient, prefix: str
+) -> None:
+    """The engine here is in no Swarm: what a manager told last is put in its place."""
+    shipper = running(node_label=("zone",))
+    logs, services = shipper.shipper._logs, shipper.shipper._services
+    container = start(engine, f"{prefix}-1")
+    until(lambda: len(shipper.look()) == 2)
+    services._known = replace(services._known, node={"zone": "a"})
+    shipper.shipper._rule_again()
+    until(lambda: any("orchestrator" in tail.origin.fields for tail in logs._tails.values() if tail.origin))
+    container.exec_run(["sh", "-c", ": > /go"])
+    until(lambda: len(shipper.look()) == 4)
+    assert shipper.zones == [None, None, "a", "a"]
 
 
 @pytest.mark.engine

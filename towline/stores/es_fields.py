@@ -12,14 +12,19 @@ WORD: JsonObject = {"type": "keyword", "ignore_above": MAX_KEYWORD}
 FLAT: JsonObject = {"type": "flattened", "ignore_above": MAX_KEYWORD}
 
 HEADERS = "rabbitmq.headers"
+NODE_LABELS = "orchestrator.node.labels"
+"""Of the Swarm's node (--node-label)."""
 LATER: dict[str, str] = {
     **FIELDS,
     REST: "flattened",
     HEADERS: "flattened",
+    NODE_LABELS: "flattened",
     **dict.fromkeys(("rabbitmq.exchange", "rabbitmq.routing_key", "rabbitmq.type", "rabbitmq.correlation_id",
                      "event.id", "data_stream.retention"), KEYWORD),
 }  # fmt: skip
-"""Fields that indices made by version 1 of the template lack."""
+"""Fields that indices made by version 1 of the template lack; by version 2 it is NODE_LABELS."""
+NEWEST = (REST, NODE_LABELS)
+"""One of those that came with each version since."""
 
 
 def of(kind: str, message: JsonObject) -> JsonObject:
@@ -59,7 +64,7 @@ def merged(one: JsonObject, other: JsonObject) -> JsonObject:
 
 def column(name: str) -> str:
     """The mapped field that answers for a document field: `fields` for all below it."""
-    for flat in (REST, HEADERS):
+    for flat in (REST, HEADERS, NODE_LABELS):
         if name.startswith(f"{flat}."):
             return flat
     return name

@@ -11,7 +11,7 @@ from typing import Any
 
 from towline.fields import IP, KEYWORD, LONG, REST, fits
 from towline.query import CONTAINER, And, Field, Node, Not, Or, Phrase, Query
-from towline.stores.es_fields import HEADERS, LATER, MAX_KEYWORD, column
+from towline.stores.es_fields import HEADERS, LATER, MAX_KEYWORD, NODE_LABELS, column
 
 Clause = dict[str, Any]
 ALL: Clause = {"match_all": {}}
@@ -27,7 +27,7 @@ _KEYWORDS = frozenset({
     "data_stream.type", "data_stream.dataset", "data_stream.namespace",
     *(name for name, kind in LATER.items() if kind == KEYWORD)})  # fmt: skip
 _LONGS = frozenset({"event.sequence", "orchestrator.task.slot", *(name for name in LATER if LATER[name] == LONG)})
-_FLAT = ("container.labels", REST, HEADERS)
+_FLAT = ("container.labels", REST, HEADERS, NODE_LABELS)
 _POWER = re.compile(r"[-+.\d]+e[-+\d]+", re.IGNORECASE)
 """A number whose text may be another one in the document."""
 _TWICE = {"ss": ("ss", "ß", "ẞ"), "σ": ("σ", "ς")}

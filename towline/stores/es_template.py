@@ -13,19 +13,18 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch
 
-from towline.fields import REST
 from towline.stores import Retention
 from towline.stores.es_address import Address, Layout
 from towline.stores.es_ask import JSON
 from towline.stores.es_errors import cause, translated
 from towline.stores.es_fields import FLAT as _FLAT
+from towline.stores.es_fields import NEWEST, added, merged
 from towline.stores.es_fields import WORD as _KEYWORD
-from towline.stores.es_fields import added, merged
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-"""1: lines without fields of their own; 2: fields that were found in the line (towline.fields)."""
+VERSION = 3
+"""1: lines without fields of their own; 2: fields that were found in the line (towline.fields); 3: labels of nodes."""
 PRIORITY = 250
 """Above the built-in template of `logs-*-*` (100) and those of Elastic's integrations (200)."""
 ANALYZER = "towline"
@@ -217,9 +216,9 @@ def _extend(client: Elasticsearch, stream: str, ways: Sequence[JsonObject]) -> N
     Until then they are read from the documents (towline.stores.es_query): searches find the same, later.
     """
     found = client.options(ignore_status=(403, 404)).indices.get_field_mapping(
-        fields=REST, index=stream, ignore_unavailable=True, allow_no_indices=True)  # fmt: skip
+        fields=list(NEWEST), index=stream, ignore_unavailable=True, allow_no_indices=True)  # fmt: skip
     rows = found.body if found.meta.status == 200 else {}  # who may not look may not change them either
-    if all(row.get("mappings", True) for row in rows.values()):
+    if all(map(_has_all, rows.values())):
         return
     reason = ""
     for properties in ways:
@@ -230,8 +229,12 @@ def _extend(client: Elasticsearch, stream: str, ways: Sequence[JsonObject]) -> N
                 log.info("data stream %s takes the fields of parsed lines", stream)
                 return
             reason = reason or cause(answer.body)[1]
-    if not rows[max(rows, key=lambda name: name.rpartition("-")[2])].get("mappings"):
+    if not _has_all(rows[max(rows, key=lambda name: name.rpartition("-")[2])]):
         log.warning("data stream %s: fields of parsed lines are found fast only after a rollover: %s", stream, reason)
+
+
+def _has_all(row: JsonObject) -> bool:
+    return all(name in row.get("mappings", NEWEST) for name in NEWEST)
 
 
 def _put_parts(client: Elasticsearch, name: str, base: JsonObject, body: JsonObject) -> None:

@@ -1,8 +1,10 @@
 """Filebeat's hints, as people have them on their containers, and what each means here."""
 
+from pathlib import Path
+
 import pytest
 
-from shipper.rules.hints import translate
+from shipper.rules.hints import _FILESETS, _JSON_MEANT, _KNOWN, translate
 from shipper.rules.table import LABELS
 
 KNOWN = {label.name for label in LABELS}
@@ -82,3 +84,12 @@ def test_one_parser_is_enough() -> None:
 def test_other_labels_are_none_of_its_business() -> None:
     found = translate({"towline.parse": "json", "com.example": "x", "co.elastic.metrics/module": "nginx"})
     assert (found.labels, found.problems) == ({}, [])
+
+
+def test_the_documentation_names_what_is_understood() -> None:
+    text = (Path(__file__).parents[3] / "docs/moving.md").read_text().partition("## Filebeat's hints")[2]
+    understood, _, others = text.partition("Not understood:")
+    for name in (*_KNOWN, *_FILESETS, *filter(None, _JSON_MEANT), "message_key", "include_lines", "exclude_lines"):
+        assert f"{name}`" in understood or f"{name}.when" in understood or f"`processors.{name}`" in understood, name
+    for name in ("raw", "pipeline", "match: before", "overwrite_keys: true"):
+        assert f"{name}`" in others, name

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from shipper.container import Container
 from shipper.filters import Filters
 from shipper.rules.defaults import Defaults
@@ -86,3 +88,22 @@ def test_problems_name_labels_and_hints() -> None:
     labels = {"towline.multilin": "java", "co.elastic.logs/raw": "[]"}
     problems = Rules().values("web", labels).problems
     assert [text.split(":")[0] for text in problems] == ["label towline.multilin", "label co.elastic.logs/raw"]
+
+
+@pytest.mark.parametrize("said", ["regex", "dissect", "json, Regex"])
+def test_a_word_for_a_pattern_needs_one_wherever_it_is_said(said: str, tmp_path: Path) -> None:
+    word = said.split(", ")[-1].lower()
+    told = [f"label towline.parse: {word} without a pattern; write it as towline.parse.pattern"]
+    assert Rules().values("web", {"towline.parse": said}).problems == told
+    assert Rules().values("web", {"towline.parse": said, "towline.parse.pattern": "%{a} %{b}"}).problems == []
+    assert Rules().values("web", {"towline.parse": said, "towline.parse.pattern.one": r"(?P<a>\d)"}).problems == []
+    path = tmp_path / "rules.toml"
+    path.write_text(f'"towline.parse.pattern" = "%{{a}} %{{b}}"\n[service.api]\n"towline.parse" = "{said}"\n')
+    assert Rules(Defaults(path)).values("api", {}).problems == told, "what is nearer takes back what is below"
+    wrong = Rules().values("web", {"towline.parse": said, "towline.parse.pattern": "(?P<a>"}).problems
+    assert [text.partition("=")[0] for text in wrong] == ["label towline.parse.pattern"]
+
+
+def test_a_hint_that_brings_its_pattern_lacks_none() -> None:
+    labels = {"co.elastic.logs/processors.dissect.tokenizer": "%{a} %{b}"}
+    assert Rules().values("web", labels).problems == []
