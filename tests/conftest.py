@@ -13,6 +13,8 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+sys.path.insert(0, str(Path(__file__).parent))  # for ports.py: tests/ is no package
+
 ROOT = Path(__file__).parent.parent
 IMAGE = "towline-demo:local"
 
