@@ -17,12 +17,13 @@ from forward_receiver import Receiver
 from towline import metrics
 from towline.batch import Batch, Origin, Section
 from towline.errors import QueueUnavailable
-from towline.queues import Outlet, open_outlet
+from towline.queues import Outlet, open_outlet, outgoing
 from towline.queues.outgoing import Outgoing
 from towline.queues.stdout import StdoutSink
 
 BOUND = 10_000
-SOON = 30.0
+SOON = 90.0
+"""Seconds that a thing may take which should happen at once; only a failure waits so long."""
 
 
 class Place:
@@ -54,7 +55,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(params=["file", "stdout", "forward"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(outgoing, "PATIENCE", SOON)
     made = {"file": file_place, "stdout": stdout_place, "forward": forward_place}[request.param](tmp_path)
     yield from made
 
