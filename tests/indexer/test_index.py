@@ -20,7 +20,7 @@ from towline.queues import Queue, open_queue
 from towline.stores import Rejected, Store, Verdict, open_store
 from towline.times import format_time
 
-SOON = 30.0
+SOON = 60.0
 
 
 def eventually(holds: Callable[[], Any]) -> None:
@@ -106,6 +106,11 @@ def patience(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.INFO)
 
 
+def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What indexers have said; other tests' threads may still say something."""
+    return [record for record in caplog.records if record.name.startswith("indexer")]
+
+
 def raising(error: Exception) -> Callable[[Sequence[Batch]], None]:
     def fault(batches: Sequence[Batch]) -> None:
         raise error
@@ -180,8 +185,8 @@ def test_a_store_that_is_away_gets_the_same_batches_when_it_is_back(
         eventually(lambda: confirmed)
         eventually(lambda: not indexer.problem)
     assert store.stored == ["away"]
-    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
-    assert all(record.exc_info is None for record in caplog.records)
+    assert [record.levelname for record in ours(caplog)] == ["ERROR", "INFO"]
+    assert all(record.exc_info is None for record in ours(caplog))
 
 
 def test_an_unexpected_exception_loses_nothing_and_is_told_once_with_its_place(
@@ -199,8 +204,8 @@ def test_an_unexpected_exception_loses_nothing_and_is_told_once_with_its_place(
         eventually(lambda: len(confirmed) == 3)
         eventually(lambda: not indexer.problem)
     assert sorted(store.stored) == ["bug0", "bug1", "bug2"]
-    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
-    assert caplog.records[0].exc_info
+    assert [record.levelname for record in ours(caplog)] == ["ERROR", "INFO"]
+    assert ours(caplog)[0].exc_info
 
 
 def test_one_batch_that_the_store_stumbles_over_does_not_hold_up_the_others(queue: Queue, store: FaultyStore) -> None:
@@ -312,7 +317,7 @@ def test_a_queue_that_is_away_is_a_problem_until_it_is_back(
         away.clear()
         eventually(lambda: store.stored)
         assert indexer.problem == ""
-    assert len(caplog.records) == 2
+    assert len(ours(caplog)) == 2
 
 
 def test_upkeep_goes_on_while_idle_and_while_the_store_takes_nothing(
@@ -346,7 +351,7 @@ def test_an_upkeep_that_fails_is_told_once_and_stops_nothing(
         eventually(lambda: len(calls) >= 3)
         queue.offer(batch(0), lambda: None)
         eventually(lambda: store.stored)
-    assert len(caplog.records) == 1
+    assert len(ours(caplog)) == 1
 
 
 def test_lag_is_that_of_live_lines_only() -> None:
