@@ -8,7 +8,7 @@ import orjson
 
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 
-SOON = 30.0
+SOON = 60.0
 """Seconds that a thing may take which should happen at once; only a failure waits so long."""
 
 

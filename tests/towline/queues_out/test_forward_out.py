@@ -99,8 +99,9 @@ def test_what_was_acknowledged_is_not_sent_again(
     monkeypatch.setattr(forward_message, "MESSAGE_BYTES", 2000)
     receiver = receivers()
     receiver.acknowledges = lambda number: number != 1
-    confirmed = send(opened(receiver.port), batch([f"{number} {'x' * 100}" for number in range(20)]))
-    until(lambda: len(receiver.records) >= 20)
+    out = opened(receiver.port)
+    confirmed = send(out, batch([f"{number} {'x' * 100}" for number in range(20)]))
+    until(lambda: len(receiver.records) >= 20 and len(out._sink._unanswered) == 1)  # type: ignore[attr-defined]
     receiver.hang_up()
     until(lambda: confirmed)
     count = receiver.messages[1][2]
@@ -218,8 +219,9 @@ def test_close_ends_the_wait_for_an_answer(receivers: Make, opened: Open) -> Non
     until(lambda: receiver.records)
     out.close()
     assert not confirmed
-    assert out._thread is not None
-    assert not out._thread.is_alive()
+    thread = out._thread
+    assert thread is not None
+    until(lambda: not thread.is_alive())
 
 
 def test_times_before_1970_and_beyond_2106_stay_in_the_protocols_range() -> None:

@@ -13,6 +13,7 @@ from towline.cli import cli
 from towline.errors import UsageError
 from towline.queues import open_outlet, open_queue
 from towline.queues.amqp_url import parse
+from towline.queues.forward_wire import Connection
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -69,7 +70,9 @@ def test_check_looks_at_file_and_stdout(tmp_path: Path) -> None:
     assert found("stdout://") == [Finding(Mark.GOOD, "lines go to standard output")]
 
 
-def test_check_asks_each_receiver(receivers: Callable[..., Receiver]) -> None:
+def test_check_asks_each_receiver(receivers: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch) -> None:
+    demand = Connection.demand
+    monkeypatch.setattr(Connection, "demand", lambda self: demand(self, within=3))  # the greeting of a busy machine
     plain, keyed = receivers(), receivers(shared_key="s3cret")
     good, bad = found(f"forward://127.0.0.1:{plain.port},127.0.0.1:{keyed.port}")
     assert good == Finding(Mark.GOOD, f"a forward receiver answers at forward://127.0.0.1:{plain.port}")
