@@ -8,6 +8,9 @@ import pytest
 from towline.errors import EngineUnavailable, TowlineError
 from towline.service import Group, signals
 
+HASTE = 2.0
+"""Seconds that who can end has for it on a busy machine."""
+
 
 class Actor:
     """Runs until stopped; notes what happens in a list that several actors share."""
@@ -21,7 +24,7 @@ class Actor:
         self.running.set()
         if self.action:
             self.action()
-        self.go.wait(30)
+        self.go.wait(60)
         self.notes.append(f"{self.name} ended")
 
     def stop(self) -> None:
@@ -73,7 +76,7 @@ def test_an_error_while_stopping_does_not_keep_the_others_running() -> None:
     notes: list[str] = []
     first = Actor("first", notes)
     first.stop = fail(RuntimeError("no"))  # type: ignore[method-assign]
-    group = Group({"first": first, "second": Actor("second", notes)}, haste=0.01)
+    group = Group({"first": first, "second": Actor("second", notes)}, haste=HASTE)
     group.interrupt()
     group.interrupt()
     group.run()
@@ -85,7 +88,7 @@ def test_a_second_interrupt_leaves_behind_who_does_not_end() -> None:
     notes: list[str] = []
     stuck = Actor("stuck", notes)
     stuck.stop = lambda: notes.append("stuck told")  # type: ignore[method-assign]
-    group = Group({"stuck": stuck, "other": Actor("other", notes)}, haste=0.01)
+    group = Group({"stuck": stuck, "other": Actor("other", notes)}, haste=HASTE)
     group.interrupt()
     group.interrupt()
     group.run()
@@ -99,7 +102,7 @@ def test_signals_stop_the_group_and_handlers_are_put_back(number: signal.Signals
     notes: list[str] = []
     actor = Actor("actor", notes)
     before = signal.getsignal(number)
-    killer = threading.Thread(target=lambda: actor.running.wait(10) and os.kill(os.getpid(), number))
+    killer = threading.Thread(target=lambda: actor.running.wait(60) and os.kill(os.getpid(), number))
     group = Group({"actor": actor})
     with signals(group):
         killer.start()
