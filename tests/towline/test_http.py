@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class Served:
         self.host, self.port = server.address
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
             response = connection.getresponse()
@@ -40,7 +41,7 @@ class Served:
 
     @contextmanager
     def tail(self, path: str, cursor: str | None = None) -> Iterator["Events"]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         connection.request("GET", path, headers={"Last-Event-ID": cursor} if cursor else {})
         response = connection.getresponse()
         try:
@@ -88,7 +89,7 @@ def serving(handlers: dict[str, Any], tails: Tails | None = None, token: str = "
         yield Served(server)
     finally:
         server.stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -308,10 +309,12 @@ def test_tails_are_bounded_leave_their_place_and_never_use_up_the_workers(site: 
     for tail in open_tails:
         tail.__exit__(None, None, None)
     assert len(events) == MOST_TAILS
-    deadline = time.monotonic() + 30
-    while site.get("/api/tail", "HEAD")[0] != 200:
+    deadline = time.monotonic() + 60
+    for number in count():
+        if site.get("/api/tail", "HEAD")[0] == 200:
+            break
         assert time.monotonic() < deadline, "no place became free"
-        write(["a line makes the server notice"], first=int(time.monotonic() * 1000))
+        write(["a line makes the server notice"], first=number)
 
 
 def test_asking_for_the_head_of_tails_takes_no_place(site: Served) -> None:
@@ -322,7 +325,7 @@ def test_asking_for_the_head_of_tails_takes_no_place(site: Served) -> None:
 def test_stopping_ends_open_tails(store: Store) -> None:
     tails = Tails(2)
     with serving(api.handlers(store, tails), tails) as served:
-        connection = http.client.HTTPConnection(served.host, served.port, timeout=20)
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=60)
         connection.request("GET", "/api/tail")
         response = connection.getresponse()
         response.readline()

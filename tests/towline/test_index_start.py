@@ -83,7 +83,7 @@ def start() -> Iterator[Start]:
     queue.close()
     for indexing, thread in running:
         indexing.stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
         indexing.close()
 
@@ -97,7 +97,7 @@ def said(indexing: Indexing) -> str:
 
 
 def until(indexing: Indexing, text: str) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         now = said(indexing)
         if (text and text in now) or (not text and not now):
