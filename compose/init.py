@@ -4,6 +4,7 @@
     FOLDER/rabbitmq      its certificate, definitions.json (users, permissions, queues), the cluster's cookie
     FOLDER/elasticsearch its certificate, users and roles of the file realm
     FOLDER/shipper …     one folder a service, with no more than it needs
+    FOLDER/events        what applications need that publish domain events
 
 What is there already is left as it is, so running it again changes nothing; delete a file and what is made of it to get
 new ones. Needs Python and `openssl`, nothing else; the image has both. Passwords never are arguments of a process.
@@ -30,15 +31,16 @@ RABBITMQ, ELASTIC, GRAFANA, PROMETHEUS, TOWLINE = 999, 1000, 472, 65534, 10001
 """Users that the images run as; RabbitMQ's and Elasticsearch's are fixed by their official images."""
 
 ROLES = """\
+# `logs-*-*`: labels and domain events name data streams, logs-DATASET-NAMESPACE; `towline-*`: their alias for searches.
 towline_index:
   cluster: [monitor, manage_index_templates]
   indices:
-    - names: ['logs-docker-*', 'logs-towline.deadletter-*']
+    - names: ['logs-*-*']
       privileges: [create_doc, delete, read, view_index_metadata, auto_configure, manage_data_stream_lifecycle]
 towline_read:
   cluster: [monitor]
   indices:
-    - names: ['logs-docker-*', 'logs-towline.deadletter-*']
+    - names: ['logs-*-*', 'towline-*']
       privileges: [read, view_index_metadata, monitor]
 towline_metrics:
   cluster: [monitor]
@@ -132,13 +134,22 @@ def for_rabbitmq(secret: str) -> str:
 
 
 def definitions(passwords: dict[str, str]) -> str:
-    """Users, permissions, exchanges and queues. The shipper may only publish, and see that the queue is there."""
+    """Users, permissions, exchanges and queues. The shipper may only publish, and see that the queue is there; so may
+    applications, to `events`. What is for stores of other names and for events is declared by indexers that serve it:
+    a queue that nobody empties would fill.
+    """
     dead = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length-bytes": QUEUE_BYTES}
     logs = {**dead, "x-dead-letter-exchange": "towline.dead", "x-delivery-limit": DELIVERY_LIMIT}
     durable = {"vhost": "/", "durable": True, "auto_delete": False}
     bound = {"vhost": "/", "destination_type": "queue", "arguments": {}}
-    mine = r"^towline(\.logs|\.dead)?$"
-    may = {"shipper": ("^$", r"^towline(\.logs)?$", "^towline$"), "indexer": (mine, mine, mine), "admin": (".*",) * 3}
+    own = r"towline(\.logs(\.[a-z0-9_-]+)?|\.dead|\.events)?"
+    with_events = f"^({own}|events)$"
+    may = {
+        "shipper": ("^$", r"^towline(\.logs)?$", "^towline$"),
+        "application": ("^$", "^events$", "^$"),
+        "indexer": (with_events, f"^{own}$", with_events),
+        "admin": (".*",) * 3,
+    }
     return json.dumps({
         "users": [{"name": name, "password_hash": for_rabbitmq(secret), "tags": name if name == "admin" else "",
                    "hashing_algorithm": "rabbit_password_hashing_sha256", "limits": {}}
@@ -179,7 +190,7 @@ def make(root: Path) -> None:
     ca = Folder(root, "ca", 0)
     folders = {name: Folder(root, name, owner) for name, owner in {
         "rabbitmq": RABBITMQ, "elasticsearch": ELASTIC, "kibana": ELASTIC, "grafana": GRAFANA, "metrics": PROMETHEUS,
-        "shipper": 0, "indexer": TOWLINE, "page": TOWLINE, "admin": 0}.items()}  # fmt: skip
+        "shipper": 0, "indexer": TOWLINE, "page": TOWLINE, "events": TOWLINE, "admin": 0}.items()}  # fmt: skip
     trusted = authority(ca)
     for name in ("rabbitmq", "elasticsearch"):
         certificate(ca, folders[name], name, hosts(name))
@@ -195,6 +206,7 @@ def _broker(folders: dict[str, Folder]) -> None:
     passwords = {
         "shipper": folders["shipper"].write("queue_password", password),
         "indexer": folders["indexer"].write("queue_password", password),
+        "application": folders["events"].write("queue_password", password),
         "admin": folders["admin"].write("rabbitmq_password", password),
     }
     folders["rabbitmq"].write("definitions.json", lambda: definitions(passwords))

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from indexer.events import batch_of
-from indexer.index import Indexer
-from indexer.ledger import count_events
+from indexer.index import Count, Indexer
+from indexer.ledger import count, count_events
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, health, memory
 from towline.backoff import Backoff
@@ -22,6 +23,7 @@ from towline.places import make_folder
 from towline.queues import Queue, open_outlet, open_queue
 from towline.queues.amqp_events import Event, EventQueue
 from towline.service import Actor, Group, signals
+from towline.store_names import MAIN
 from towline.stores import Retention, Store, open_store
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class IndexSettings:
     memory: int
     events: str = ""
     """The exchange that domain events are taken from; "": none are."""
+    name: str = MAIN
+    """What labels call the store; another name than that takes only lines that are for it."""
 
 
 def ship(queue_url: str, listen: tuple[str, int], settings: ShipSettings) -> None:
@@ -69,12 +73,17 @@ def index(settings: IndexSettings) -> None:
     probe(settings.listen)
     memory.reuse()
     with ExitStack() as parts:
-        queue = open_queue(settings.queue, max_bytes=settings.memory)
+        queue = open_queue(settings.queue, max_bytes=settings.memory, store=settings.name)
         parts.callback(queue.close)
         QUEUE_BYTES.set_function(queue.depth)
-        indexing = Indexing(queue, lambda: open_store(settings.store, retention=settings.retention))
+        indexing = Indexing(
+            queue,
+            lambda: open_store(settings.store, retention=settings.retention),
+            partial(count, store=settings.name),
+        )
         parts.callback(indexing.close)
         shown = {"queue": masked(QUEUE, settings.queue), "store": masked(STORE, settings.store)}
+        shown |= {} if settings.name == MAIN else {"store_name": settings.name}
         log.info("towline %s indexes", __version__, extra=shown)
         problems = {
             "indexer": lambda: indexing.problem,
@@ -103,9 +112,10 @@ class Indexing:
     is wrong with the URL or a file raises UsageError.
     """
 
-    def __init__(self, queue: Queue, opened: Callable[[], Store]) -> None:
+    def __init__(self, queue: Queue, opened: Callable[[], Store], counted: Count = count) -> None:
         self._queue = queue
         self._opened = opened
+        self._counted = counted
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._store: Store | None = None
@@ -141,7 +151,7 @@ class Indexing:
         with self._lock:
             if self._store is None or self._stopping.is_set():
                 return
-            self._indexer = Indexer(self._queue, self._store, linger=LINGER)
+            self._indexer = Indexer(self._queue, self._store, linger=LINGER, count=self._counted)
         self._there.set()
         if waited:
             log.info("the store is there")

@@ -27,6 +27,7 @@ import orjson
 import zstandard
 
 from towline.errors import BatchError
+from towline.store_names import named
 
 VERSION = 1
 CONTENT_TYPE = "application/vnd.towline.batch"
@@ -71,6 +72,12 @@ class Origin:
     @property
     def node(self) -> str:
         return str(self.fields["host"]["name"])
+
+    @cached_property
+    def stores(self) -> tuple[str, ...]:
+        """The stores that its lines are for (towline.store_names); () for the default one."""
+        asked = self.fields.get("data_stream")
+        return named(asked.get("stores")) if isinstance(asked, dict) else ()
 
     @cached_property
     def json(self) -> bytes:

@@ -57,7 +57,7 @@ def check(data: Path | None, state: Path | None, **values: Any) -> None:
 
 
 def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
-    from towline import checks, checks_engine, checks_servers, cli_labels
+    from towline import checks, checks_engine, checks_servers, checks_stores, cli_labels
     from towline.engine import Engine
 
     place = checks.Place(data=data, state=state, listen=values["listen"], keep_size=values["keep_size"])
@@ -66,9 +66,11 @@ def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
     try:
         yield from checks_engine.findings(engine, values["source"], values["engine_root"])
         yield from cli_labels.findings(engine, values["rules"], values["service_labels"])
+        named = cli_labels.stores(engine, values["rules"], values["service_labels"])
     finally:
         engine.close()
     yield from checks_servers.findings(values["queue"] or "", values["store"] or "", os.environ)
+    yield from checks_stores.findings(named, values["queue"] or "", os.environ)
 
 
 def _painted(mark: str) -> str:

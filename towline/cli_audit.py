@@ -23,11 +23,13 @@ from towline.config import (
     SOURCE,
     STATE,
     STORE,
+    STORE_NAME,
     default_data,
     options,
 )
 from towline.errors import TowlineError
 from towline.places import chosen_store
+from towline.store_names import MAIN
 from towline.terminal import escape
 
 SETTLE = 10.0
@@ -44,7 +46,8 @@ SHOWN = 5
 @click.option("--metrics", "urls", metavar="URL", multiple=True, help="Where `ship` and `index` show them, for all of "
               "both: http://node1:8514/metrics. Repeatable. Default: that of --listen.")  # fmt: skip
 @options(
-    STORE, DATA, STATE, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS, MAX_LINE
+    STORE, STORE_NAME, DATA, STATE, LISTEN, ENGINE, ENGINE_ROOT, SOURCE, NODE, INCLUDE, EXCLUDE, RULES, SERVICE_LABELS,
+    MAX_LINE,
 )  # fmt: skip
 def audit(
     since: str, until: str | None, ledger: bool, urls: tuple[str, ...], store: str | None, data: Path | None,
@@ -67,7 +70,8 @@ def audit(
     Where `ship` and `index` run apart, run it on each node: it reads the engine there. The ledger closes over all of
     them, so name the /metrics of every one; they count from their own starts, so one that was started again later than
     the others leaves the sum open, and where the store had N lines already (a repeat after a fault) it is exact but for
-    N. The comparison line by line is always exact.
+    N. The comparison line by line is always exact. Containers whose label `towline.store` names other stores than the
+    one of --store-name are left out, and named.
     """
     from towline.query import Query, parse_time
     from towline.stores import open_store
@@ -140,6 +144,7 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
     from shipper.filters import Filters, own_containers
     from shipper.sources.choice import open_source
     from towline.audit import compare
+    from shipper.rules.routing import STORE_LABEL
     from towline.engine import Engine
 
     rows = Checkpoints(values["state"] / "checkpoints.json").peek()
@@ -162,8 +167,12 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
                 continue
             source = open_source(
                 values["source"], values["engine"], container.id, container.log_path, None, running=False)  # fmt: skip
-            high = rows.get(container.id, {}).get("position", {}).get("high", "")
             reading = rules.values(container.origin.service, container.labels)
+            stores = reading.values.get(STORE_LABEL.name) or (MAIN,)
+            if values["store_name"] not in stores:
+                _tell_elsewhere(container, stores)
+                continue
+            high = rows.get(container.id, {}).get("position", {}).get("high", "")
             yield compare(container, source, store, since, until, values["max_line"], high, reading)
     finally:
         engine.close()
@@ -171,6 +180,12 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
 
 def _tell(finding: Any) -> bool:
     """Print one container's line, and what is wrong below it; whether nothing is."""
+def _tell_elsewhere(container: Any, stores: Sequence[str]) -> None:
+    origin = container.origin
+    who = f"{escape(origin.service)} {escape(origin.container_name)}"
+    click.echo(f"  - {who}: kept in {', '.join(stores)}; audit it with --store and --store-name")
+
+
     origin = finding.container.origin
     click.echo(
         f"  {'✓' if finding.clean else '✗'} {escape(origin.service)} {escape(origin.container_name)}: {finding.logged}"

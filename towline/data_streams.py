@@ -78,4 +78,8 @@ def route_of(fields: Mapping[str, Any]) -> Route | None:
     kept = not route.retention or route.retention == FOR_EVER or _AGE.fullmatch(route.retention)
     if not kept or asked.get("type", TYPE) != TYPE or route.dataset.startswith(OWN):
         return None
-    return route
+    return None if route == _PLAIN else route
+
+
+_PLAIN = Route(DATASET)
+"""That of lines which ask for nothing but other stores."""

@@ -21,7 +21,7 @@ from towline.errors import BatchError, QueueUnavailable, TowlineError
 from towline.queues.amqp_errors import explain
 from towline.queues.amqp_events import CAME_BY, CAME_WITH
 from towline.queues.amqp_headers import encodable, tolerate
-from towline.queues.amqp_message import FOUND_IN, REASON, ROUTING_KEY, deliveries_before
+from towline.queues.amqp_message import FOUND_IN, REASON, ROUTING_KEY, deliveries_before, key_of
 from towline.queues.amqp_url import Broker, parse
 
 OFTEN = 10
@@ -116,16 +116,18 @@ class DeadQueue:
     def _count(self) -> int:
         return int(self._channel.queue_declare(self._broker.dead, passive=True).method.message_count or 0)
 
-    def _publish(self, exchange: str, handle: Any, keep: bool = False) -> None:
+    def _publish(self, exchange: str, handle: Any, keep: bool = False, key: str = ROUTING_KEY) -> None:
         """Confirmed by the broker when this returns. `keep`: with the headers that say why it is a dead letter."""
         found, body = handle
-        self._channel.basic_publish(exchange, ROUTING_KEY, body, _clean(found, keep), mandatory=True)
+        self._channel.basic_publish(exchange, key, body, _clean(found, keep), mandatory=True)
 
     def _give_back(self, letter: Letter) -> None:
         """To where it was found; an event says in headers where it came from at first."""
         found, body = letter.handle
         if not letter.content.get("event"):
-            self._publish(self._broker.exchange, letter.handle)
+            store = str(letter.content["found_in"]).removeprefix(self._broker.queue).removeprefix(".")
+            known = str(letter.content["found_in"]) == self._broker.queue_of(store)
+            self._publish(self._broker.exchange, letter.handle, key=key_of(store if known else ""))
             return
         death = _death(dict(found.headers or {}))
         came = {CAME_BY: death.get("exchange", ""), CAME_WITH: (death.get("routing-keys") or [""])[0]}

@@ -1,4 +1,4 @@
-"""Where a container's lines are kept: dataset, namespace and retention by label.
+"""Where a container's lines are kept: stores, and in each of them dataset, namespace and retention, by label.
 
 Elasticsearch keeps what is old by data stream, so a retention of its own is a stream of its own: its name is the end of
 the dataset's (`nginx.7d`). Two services of one dataset that want another retention each so never undo each other's.
@@ -12,6 +12,7 @@ import click
 from shipper.rules.label import Label
 from towline.config import Age
 from towline.data_streams import DATASET, LONGEST, NAMESPACE, OWN, Route, age, checked
+from towline.store_names import in_order, several
 
 ROOM = LONGEST - 20
 """Characters of a dataset; the rest is for a retention."""
@@ -41,12 +42,17 @@ NAMESPACE_LABEL = Label("towline.namespace", "Namespace that the lines are kept 
                         "production", _namespace)  # fmt: skip
 RETENTION_LABEL = Label("towline.retention", "How long the lines are kept, instead of --keep-age; 0: for ever. It "
                         "becomes the end of the dataset's name. Elasticsearch only.", "7d", _retention)  # fmt: skip
-LABELS: tuple[Label, ...] = (DATASET_LABEL, NAMESPACE_LABEL, RETENTION_LABEL)
+STORE_LABEL = Label("towline.store", "Stores that the lines go to, once to each: `main`, and those that `towline "
+                    "index --store-name NAME` feeds. Where nobody feeds one, that is told, and `main` gets the lines.",
+                    "main,archive", several)  # fmt: skip
+LABELS: tuple[Label, ...] = (DATASET_LABEL, NAMESPACE_LABEL, RETENTION_LABEL, STORE_LABEL)
 
 
-def data_stream(values: Mapping[str, Any]) -> dict[str, str]:
+def data_stream(values: Mapping[str, Any]) -> dict[str, Any]:
     """`data_stream` of the lines of a container whose labels say this (towline.data_streams.DEFAULT for nothing)."""
     dataset, retention = values.get(DATASET_LABEL.name, DATASET), values.get(RETENTION_LABEL.name, "")
     if retention:
         dataset = f"{dataset}.{retention}"
-    return Route(dataset, values.get(NAMESPACE_LABEL.name, NAMESPACE), retention).fields
+    stores = in_order(values.get(STORE_LABEL.name, ()))
+    fields = Route(dataset, values.get(NAMESPACE_LABEL.name, NAMESPACE), retention).fields
+    return {**fields, "stores": list(stores)} if stores else {**fields}

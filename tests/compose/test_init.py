@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+import yaml
 
 from towline.queues import amqp_topology, amqp_url
 
@@ -73,11 +76,42 @@ def test_certificates_hold_for_the_names_of_one_and_of_three(made: Path, name: s
 def test_the_brokers_users_are_those_who_got_the_passwords(made: Path) -> None:
     told = json.loads((made / "rabbitmq/definitions.json").read_text())
     hashes = {user["name"]: base64.b64decode(user["password_hash"]) for user in told["users"]}
-    assert hashes.keys() == {"shipper", "indexer", "admin"}
-    for name in ("shipper", "indexer"):
-        password = (made / name / "queue_password").read_bytes()
+    assert hashes.keys() == {"shipper", "indexer", "application", "admin"}
+    for name, folder in {"shipper": "shipper", "indexer": "indexer", "application": "events"}.items():
+        password = (made / folder / "queue_password").read_bytes()
         assert hashes[name][4:] == hashlib.sha256(hashes[name][:4] + password).digest()
-    assert {row["user"]: row["configure"] for row in told["permissions"]}["shipper"] == "^$"
+    configures = {row["user"]: row["configure"] for row in told["permissions"]}
+    assert configures["shipper"] == configures["application"] == "^$"
+
+
+@pytest.mark.parametrize(
+    ("name", "declares", "publishes", "reads"),
+    [
+        ("towline", 1, 1, 1), ("towline.logs", 1, 1, 1), ("towline.logs.archive-2", 1, 1, 1), ("towline.dead", 1, 1, 1),
+        ("towline.events", 1, 1, 1), ("events", 1, 0, 1), ("towline2", 0, 0, 0), ("orders", 0, 0, 0),
+        ("amq.default", 0, 0, 0), ("towline.events.x", 0, 0, 0), ("events.x", 0, 0, 0),
+    ],
+)  # fmt: skip
+def test_the_indexer_has_rights_on_what_it_declares_alone(
+    made: Path, name: str, declares: int, publishes: int, reads: int
+) -> None:
+    told = json.loads((made / "rabbitmq/definitions.json").read_text())
+    (row,) = (row for row in told["permissions"] if row["user"] == "indexer")
+    found = [bool(re.search(row[right], name)) for right in ("configure", "write", "read")]
+    assert found == [declares, publishes, reads]
+
+
+def test_the_stores_roles_cover_what_labels_and_events_name(made: Path) -> None:
+    roles = yaml.safe_load((made / "elasticsearch/roles.yml").read_text())
+    for role, alias in (("towline_index", False), ("towline_read", True)):
+        (row,) = roles[role]["indices"]
+        for name in ("logs-docker-default", "logs-towline.deadletter-default", "logs-nginx.7d-prod",
+                     "logs-events.order.created-default"):  # fmt: skip
+            assert any(fnmatchcase(name, pattern) for pattern in row["names"]), (role, name)
+        assert any(fnmatchcase("towline-default-lines", pattern) for pattern in row["names"]) == alias
+        for name in ("metrics-x-default", ".kibana", "logs", "orders"):
+            assert not any(fnmatchcase(name, pattern) for pattern in row["names"]), (role, name)
+    assert "delete_index" not in str(roles)
 
 
 def test_the_queues_are_those_that_towline_would_declare(made: Path) -> None:

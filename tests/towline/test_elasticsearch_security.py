@@ -7,6 +7,7 @@ there: a key is seen to be sent in test_elasticsearch_faults.py, and a wrong one
 import json
 import os
 import re
+import runpy
 import shutil
 import socket
 import subprocess
@@ -44,6 +45,9 @@ resource.reload.interval.high: 1s
 cluster.routing.allocation.disk.threshold_enabled: false"""
 ROLES = re.search(r"(?ms)^    setup:\n.*?\n\n", es_address.__doc__ or "")
 """The roles as they are documented: it is them that have to be enough."""
+INIT = runpy.run_path(str(Path(__file__).parents[2] / "compose" / "init.py"))
+DEPLOYED = {"deployed-index": "towline_index", "deployed-read": "towline_read"}
+"""Names of certificates, and the roles of compose/init.py that they stand for."""
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -55,7 +59,7 @@ def certificates(folder: Path) -> None:
     """ca.pem, what it vouches for (a server, and who may prepare, write and read), and expired.pem of the server."""
     openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=towline ca",
             "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
-    for name in ("server", "setup", "index", "read"):
+    for name in ("server", "setup", "index", "read", *DEPLOYED):
         (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
         openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
                 "-out", f"{name}.csr")  # fmt: skip
@@ -117,8 +121,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[st
     server = Secured(folder)
     certificates(server.certs)
     assert ROLES
-    (folder / "roles.yml").write_text(re.sub("(?m)^    ", "", ROLES[0]))
-    (folder / "role_mapping.yml").write_text("".join(f'{n}: ["CN={n}"]\n' for n in ("setup", "index", "read")))
+    (folder / "roles.yml").write_text(re.sub("(?m)^    ", "", ROLES[0]) + INIT["ROLES"])
+    mapped = {"setup": "setup", "index": "index", "read": "read", **DEPLOYED}
+    (folder / "role_mapping.yml").write_text("".join(f'{role}: ["CN={n}"]\n' for n, role in mapped.items()))
     started = server.run("start")
     if started.returncode:
         missing_part(f"no Elasticsearch could be started: {started.stderr.strip()}")
@@ -256,6 +261,37 @@ def found_by(url: str, environ: dict[str, str]) -> list[dict[str, Any]]:
         return list(store.search(Query(limit=0)))
     finally:
         store.close()
+def test_the_deployed_roles_are_enough_for_streams_of_labels_and_events(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(es_routed.log, "warning", lambda text, *values: said.append(text % values))
+    url = secured.url(namespace="deployed")
+    prepared(url, secured.certified("deployed-index"))
+    store = ElasticsearchStore(url, environ=secured.certified("deployed-index"), patience=1)
+    routes = (Route("docker"), Route("nginx.7d", retention="7d"), Route("docker", "prod2"), Route("events.order.made"))
+    for number, route in enumerate(routes):
+        (section,) = batch(3).sections
+        fields = {**section.origin.fields, "data_stream": route.fields}
+        docs = section.docs.replace(b'-x"', b'-%d"' % number)
+        for stored, duplicate in ((3, 0), (0, 3)):
+            (verdict,) = store.write([Batch([Section(Origin(fields), docs, 3, section.first, section.last)])])
+            assert (sum(verdict.stored), sum(verdict.duplicate)) == (stored, duplicate)
+        assert secured.ask(f"/{route.stream('deployed')}/_count")["count"] == 3
+    store.maintain()
+    store.close()
+    assert said == []
+    reader = secured.certified("deployed-read")
+    assert len(found_by(url, reader)) == 12
+    following = ElasticsearchStore(url, environ=reader, read_only=True)
+    assert following.follow(following.follow(None, Query())[1], Query())[0] == []
+    following.close()
+    written = ElasticsearchStore(url, environ=reader, patience=1)
+    with pytest.raises(StoreUnavailable, match=r"may not do that|unauthorized"):
+        written.write([batch(1)])
+    written.close()
+
+
 
 
 def test_setup_says_what_it_may_not_change(secured: Secured) -> None:

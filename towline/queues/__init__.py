@@ -12,6 +12,7 @@ from typing import Protocol
 from towline.batch import Batch
 from towline.config import QUEUE, masked
 from towline.errors import UsageError
+from towline.store_names import MAIN
 
 
 class Delivery(Protocol):
@@ -96,8 +97,11 @@ def open_outlet(url: str, *, max_bytes: int) -> Outlet:
     return open_queue(url, max_bytes=max_bytes)
 
 
-def open_queue(url: str, *, max_bytes: int) -> Queue:
-    """The queue behind `url`; raises UsageError for an unknown scheme, or a URL that its backend can't use."""
+def open_queue(url: str, *, max_bytes: int, store: str = MAIN) -> Queue:
+    """The queue behind `url`, whose batches for the store of this name are to be taken (all batches may be offered).
+
+    Raises UsageError for an unknown scheme, or a URL that its backend can't use.
+    """
     scheme = _scheme(url)
     if scheme == "memory":
         from towline.queues.memory import MemoryQueue
@@ -106,7 +110,7 @@ def open_queue(url: str, *, max_bytes: int) -> Queue:
     if scheme in ("amqp", "amqps"):
         from towline.queues.rabbitmq import RabbitQueue
 
-        return RabbitQueue(url, max_bytes)
+        return RabbitQueue(url, max_bytes, store)
     shown = masked(QUEUE, url)
     if scheme in WAYS_OUT:
         raise UsageError(f"queue URL {shown!r}: lines leave Towline there, none can be taken back; use amqp://")

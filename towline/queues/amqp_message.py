@@ -1,7 +1,8 @@
 """A batch as an AMQP message, for this program and for any other that wants to read or write the queue.
 
 One message is one batch. Published persistent and mandatory, with publisher confirms, to the topic exchange `towline`
-with routing key `logs`, or `logs.` and 16 hex digits where a shipper has a way of its own (amqp_way.py):
+with routing key `logs`, or `logs.` and 16 hex digits where a shipper has a way of its own (amqp_way.py). Lines that a
+label sends to another store than the default one travel in messages of their own, with routing key `store.NAME`:
 
 | property | value |
 |---|---|
@@ -31,8 +32,14 @@ from pika import BasicProperties
 from towline.batch import CONTENT_ENCODING, CONTENT_TYPE, VERSION, Batch, Section
 
 ROUTING_KEY = "logs"
+STORES = "store."
 REASON = "towline-reason"
 FOUND_IN = "towline-queue"
+
+
+def key_of(store: str) -> str:
+    """The routing key that leads to a named store's queue, or to the default one's ("")."""
+    return STORES + store if store else ROUTING_KEY
 
 
 def properties(batch: Batch, now: float) -> BasicProperties:

@@ -1,7 +1,8 @@
 """Batches on their way to the broker, each kept until the broker has confirmed it.
 
 Many are in flight at a time. What comes back (the queue is full, or was deleted) and what was in flight when a
-connection ended is published again, oldest first; what that repeats is recognised by the documents' ids.
+connection ended is published again, oldest first; what that repeats is recognised by the documents' ids. What a label
+sends to a store whose queue is not there comes back as well: that is told, and the default store gets the lines.
 """
 
 import heapq
@@ -16,18 +17,21 @@ from pika import BasicProperties, exceptions
 from pika.channel import Channel
 from pika.spec import Basic
 
+from towline import metrics
 from towline.batch import Batch
 from towline.errors import QueueUnavailable
 from towline.queues import amqp_metrics
 from towline.queues.amqp_errors import size_limit
 from towline.queues.amqp_flight import Flight
-from towline.queues.amqp_held import Held, fitted, packed, question
+from towline.queues.amqp_held import Held, fitted, homeless, packed, question
 from towline.queues.amqp_link import Link
-from towline.queues.amqp_message import ROUTING_KEY
+from towline.queues.amqp_message import ROUTING_KEY, key_of
 from towline.queues.amqp_problem import Problem
 from towline.queues.amqp_topology import Steps
 from towline.queues.amqp_url import Broker
 from towline.queues.amqp_way import Way
+from towline.store_names import MAIN
+from towline.unserved import Unserved
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ SAME_CHANNEL = 2
 LOOK_EVERY = 10.0
 ASK_EVERY = 20.0
 """Seconds without a message after which an empty one asks whether the queue is still the same."""
+UNSERVED = "`main` gets its lines: run `towline index --store-name` with this name, or mend the label"
 SLOW, HUNG = 30.0, 120.0
 """Seconds without any confirm after which that is said; and after which another connection is tried."""
 
@@ -64,6 +69,7 @@ class Publisher:
         self._channel: Channel | None = None
         self._limit = MESSAGE_BYTES
         self._refused = Problem("publish")
+        self._unserved = Unserved(UNSERVED)
         self._refusals = 0
         self._counted = 0
         self._counting: Channel | None = None
@@ -83,6 +89,7 @@ class Publisher:
         except BaseException:
             self._release(batch.size)
             raise
+        self._release(batch.size - sum(each.size for each in held))  # what goes to two stores is there twice
         self._hand_over(held)
         return True
 
@@ -208,6 +215,8 @@ class Publisher:
             self._send(self._channel, question(next(self._places), self._broker.exchange))
 
     def _key(self, held: Held) -> str:
+        if held.store:
+            return key_of(held.store)
         return self.way.key if held.exchange == self._broker.exchange else ROUTING_KEY
 
     def _returned(self, channel: Any, method: Any, found: BasicProperties, body: bytes) -> None:
@@ -225,8 +234,10 @@ class Publisher:
 
     def _decided(self, held: Held, kept: bool) -> None:
         ours = held.exchange == self._broker.exchange
-        name = self._broker.queue if ours else self._broker.dead
-        if held.returned:
+        name = self._broker.queue_of(held.store) if ours else self._broker.dead
+        if held.returned and held.store:
+            self._unrouted(held)
+        elif held.returned:
             if ours:
                 self.way.ended()
             self._refuse(held, "unroutable", f"queue {name!r} is gone, or not bound to exchange {held.exchange!r}")
@@ -236,9 +247,30 @@ class Publisher:
         else:
             self._refused.ends()
             self._refusals = 0
-            if ours:
+            if ours and not held.store:
                 self.way.taken()
+            for service, lines in held.asked.items():
+                metrics.STORE_CONFIRMED.labels(service, held.store or MAIN).inc(lines)
             self._finish(held)
+
+    def _unrouted(self, held: Held) -> None:
+        """Nobody serves the store that this is for: where its lines are for no other, the default one gets them."""
+        self._unserved.note(held.store, held.asked)
+        instead = homeless(held)
+        if instead is None:
+            self._finish(held)
+        else:
+            self._release(held.size - instead.size)
+            heapq.heappush(self._waiting, instead)
+        if self._refused and not self._flight and self._timer is None:  # it was to find out about others, and has not
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._probe()
+        else:
+            self._refused.ends()
+            self._refusals = 0
 
     def _finish(self, held: Held) -> None:
         self._release(held.size)

@@ -3,6 +3,8 @@
     exchange towline (topic) ── logs, logs.* ──▶ queue towline.logs ── dead letters ──▶ exchange towline.dead (fanout)
                                                                                         └──▶ queue towline.dead
 
+    exchange towline ── store.NAME ──▶ queue towline.logs.NAME, where an indexer runs with --store-name NAME
+
     exchange events (topic, the applications') ── # ──▶ queue towline.events ── dead letters ──▶ exchange towline.dead
 
 All are quorum queues, bounded in bytes; beyond the bound they refuse (reject-publish) and never drop the oldest.
@@ -21,7 +23,7 @@ from pika.adapters.select_connection import SelectConnection
 from pika.channel import Channel
 
 from towline.errors import QueueUnavailable
-from towline.queues.amqp_message import ROUTING_KEY
+from towline.queues.amqp_message import ROUTING_KEY, key_of
 from towline.queues.amqp_url import Broker
 
 DELIVERY_LIMIT = 1000
@@ -45,7 +47,7 @@ def steps(broker: Broker, missing: Callable[[], None]) -> Steps:
     }
     if not (yield from _is_there(broker.queue)):
         missing()
-    yield from _queue(broker, broker.queue, more, broker.exchange)
+    yield from _queue(broker, broker.queue, more, broker.exchange, key_of(broker.store))
 
 
 def event_steps(broker: Broker, exchange: str, missing: Callable[[], None]) -> Steps:

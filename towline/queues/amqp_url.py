@@ -42,6 +42,8 @@ class Broker:
     name: str = "towline"
     heartbeat: int = 10
     files: dict[str, str] = field(default_factory=dict)
+    store: str = ""
+    """The named store whose queue is ours; "" for the default one's."""
 
     @property
     def exchange(self) -> str:
@@ -49,7 +51,11 @@ class Broker:
 
     @property
     def queue(self) -> str:
-        return f"{self.name}.logs"
+        return self.queue_of(self.store)
+
+    def queue_of(self, store: str) -> str:
+        """The queue of a named store, or of the default one."""
+        return f"{self.name}.logs.{store}" if store else f"{self.name}.logs"
 
     @property
     def dead(self) -> str:

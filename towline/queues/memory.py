@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from towline.batch import Batch
 from towline.errors import QueueUnavailable
 from towline.queues import Delivery
+from towline.unserved import Unserved
+
+ONE = "here is one store, which keeps all lines: mend the label, or run `towline ship` and `index` with a broker"
 
 
 class MemoryQueue:
@@ -24,6 +27,7 @@ class MemoryQueue:
         self._held = 0
         self._offered = 0
         self._closed = False
+        self._unserved = Unserved(ONE)
 
     def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
         with self._changed:
@@ -34,6 +38,7 @@ class MemoryQueue:
             self._held += batch.size
             heapq.heappush(self._waiting, _Delivery(self, self._offered, batch, confirmed))
             self._changed.notify()
+            self._unserved.all_but_main(batch)
             return True
 
     def take(self, max_lines: int, timeout: float) -> Sequence[Delivery]:

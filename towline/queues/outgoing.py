@@ -19,6 +19,7 @@ from towline.backoff import Backoff
 from towline.batch import Batch
 from towline.errors import QueueUnavailable
 from towline.queues.amqp_problem import Problem
+from towline.unserved import Unserved
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ SLOW = 30.0
 """Seconds that one `put` may take before `check` says so."""
 LAST_WORDS = 2.0
 """Seconds that `close` waits for a `put` under way."""
+ONE = "all lines leave Towline here, whichever store they are for: mend the label, or use --queue amqp://"
 
 
 class Sink(Protocol):
@@ -73,6 +75,7 @@ class Outgoing:
         self._began = 0.0
         self._problem = Problem("out", log)
         self._thread: threading.Thread | None = None
+        self._unserved = Unserved(ONE)
 
     def offer(self, batch: Batch, confirmed: Callable[[], None]) -> bool:
         with self._changed:
@@ -83,6 +86,7 @@ class Outgoing:
             self._waiting.append(_Held(batch, confirmed))
             self._start()
             self._changed.notify()
+            self._unserved.all_but_main(batch)
             return True
 
     def check(self) -> None:

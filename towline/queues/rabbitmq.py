@@ -10,6 +10,7 @@ is in amqp_topology.py, what a message looks like in amqp_message.py, what a URL
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from towline.batch import Batch
 from towline.errors import QueueUnavailable
@@ -17,6 +18,7 @@ from towline.queues import Delivery
 from towline.queues.amqp_consumer import Consumer
 from towline.queues.amqp_publisher import Publisher
 from towline.queues.amqp_url import parse
+from towline.store_names import MAIN
 
 PATIENCE = 5.0
 """Seconds that `check` waits for the first answer of a broker that was not asked before."""
@@ -30,9 +32,10 @@ class RabbitQueue:
     refusals and reconnections; one that was not confirmed at `close` is never confirmed.
     """
 
-    def __init__(self, url: str, max_bytes: int) -> None:
-        """Raises UsageError for a URL that can't be used; the broker is not asked yet."""
-        broker = parse(url)
+    def __init__(self, url: str, max_bytes: int, store: str = MAIN) -> None:
+        """`store`: whose batches are taken (towline.store_names). Raises UsageError for a URL that can't be used; the
+        broker is not asked yet."""
+        broker = replace(parse(url), store="" if store == MAIN else store)
         self._publisher = Publisher(broker, max_bytes)
         self._consumer = Consumer(broker, max_bytes, self._publisher)
         self._closed = False
