@@ -12,6 +12,7 @@ from towline.terminal import escape
 
 if TYPE_CHECKING:
     from shipper.rules.layers import Rules
+    from shipper.rules.table import Reading
     from towline.engine import Engine
 
 
@@ -99,8 +100,25 @@ def findings(engine: "Engine", rules: Path | None, urls: tuple[str, ...]) -> Ite
         yield Finding(Mark.GOOD, "all labels of containers and services are understood")
 
 
-def _containers(rows: Iterable[Mapping[str, Any]], rules: "Rules") -> Iterator[tuple[str, list[str]]]:
-    """Each container's service, and what is wrong with what is said about it."""
+def stores(engine: "Engine", rules: Path | None, urls: tuple[str, ...]) -> dict[str, list[str]]:
+    """The stores that labels name, each with the services that name it; nothing where that can't be known."""
+    from shipper.rules.routing import STORE_LABEL
+
+    asked: dict[str, list[str]] = {}
+    try:
+        every = rules_of(rules, told(engine, urls)[0])
+        readings = [*_readings(engine.containers(), every)]
+    except TowlineError:
+        return {}  # said already
+    for service, reading in readings:
+        for store in reading.values.get(STORE_LABEL.name, ()):
+            if service not in asked.setdefault(store, []):
+                asked[store].append(service)
+    return asked
+
+
+def _readings(rows: Iterable[Mapping[str, Any]], rules: "Rules") -> Iterator[tuple[str, "Reading"]]:
+    """Each container's service, and what is said about it."""
     from shipper.container import attributes_of, labels_in
     from towline.identity import service_of
 
@@ -108,7 +126,12 @@ def _containers(rows: Iterable[Mapping[str, Any]], rules: "Rules") -> Iterator[t
         attributes = attributes_of(row)
         found = labels_in(attributes)
         service = service_of(attributes["name"], found)
-        yield service, rules.values(service, found).problems
+        yield service, rules.values(service, found)
+
+
+def _containers(rows: Iterable[Mapping[str, Any]], rules: "Rules") -> Iterator[tuple[str, list[str]]]:
+    """Each container's service, and what is wrong with what is said about it."""
+    return ((service, reading.problems) for service, reading in _readings(rows, rules))
 
 
 def _services(told: Told) -> Iterator[tuple[str, list[str]]]:

@@ -35,6 +35,7 @@ from towline.config import (
     STATE,
     STORE,
     TOKEN,
+    STORE_NAME,
     options,
 )
 from towline.errors import UsageError
@@ -109,7 +110,7 @@ def ship(queue: str | None, data: Path | None, state: Path | None, **values: Any
 
 
 @click.command(short_help="Take lines from a queue, put them into a store.")
-@options(QUEUE, STORE, DATA, LISTEN, EVENTS, MEMORY, *KEEPING, LOG_LEVEL)
+@options(QUEUE, STORE, STORE_NAME, DATA, LISTEN, EVENTS, MEMORY, *KEEPING, LOG_LEVEL)
 def index(queue: str | None, store: str | None, data: Path | None, **values: Any) -> None:
     """Take lines from a queue and put them into a store (as many as needed, anywhere).
 
@@ -118,9 +119,12 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
     TOWLINE_QUEUE_FILE=/run/secrets/queue TOWLINE_STORE_FILE=/run/secrets/store towline index
     towline index --queue amqp://towline@broker/ --store https://elasticsearch:9200 --events
 
-    With --events it also stores what applications publish to the topic exchange `events` of that broker.
+    With --events it also stores what applications publish to the topic exchange `events` of that broker. With
+    --store-name it takes the lines of services whose label `towline.store` names this store, and only these; its queue
+    on the broker fills from the first start on, also while no such indexer runs.
     """
     logs.configure(values["log_level"])
+    towline index --queue amqp://towline@broker/ --store https://archive:9200 --store-name archive
     from towline.apart import IndexSettings
     from towline.apart import index as run
     from towline.stores import Retention
@@ -139,6 +143,7 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
     )
 
 
+            name=values["store_name"],
 def _given(setting: config.Setting) -> bool:
     """Whether somebody has said it, as an option or in the environment."""
     source = click.get_current_context().get_parameter_source(setting.parameter)

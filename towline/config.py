@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from towline.errors import UsageError
+from towline.store_names import MAIN, checked
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -66,6 +67,18 @@ class Address(click.ParamType):  # type: ignore[type-arg]
         if not colon or not port.isascii() or not port.isdecimal() or not 0 <= int(port) <= 65535:
             self.fail(f"{value!r} is not HOST:PORT with a port from 0 to 65535, for example 127.0.0.1:8514", param, ctx)
         return host.strip("[]") or "0.0.0.0", int(port)
+
+
+class StoreName(click.ParamType):  # type: ignore[type-arg]
+    """What labels call a store."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return checked(str(value).strip())
+        except ValueError as error:
+            self.fail(f"{value!r} is no name of a store; {error}", param, ctx)
 
 
 @dataclass(frozen=True)
@@ -169,6 +182,9 @@ STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9
                 "commas). Default: the store below --data.", filed=True)  # fmt: skip
 STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
 STORE_API_KEY = Setting("store-api-key", str, None, "API key for the store, as Elasticsearch gives it (`encoded`).",
+STORE_NAME = Setting("store-name", StoreName(), MAIN, "What labels (`towline.store`) call this store. Another name "
+                     "than the default: `index` takes only lines that are for it, from a queue of its own on the "
+                     "broker; `audit` compares only those.")  # fmt: skip
                         secret=True)  # fmt: skip
 STORE_BEARER = Setting("store-bearer", str, None, "Bearer token for the store.", secret=True)
 STORE_CA = Setting("store-ca", click.Path(path_type=Path), None, "PEM file of the authorities that the store's "
@@ -229,8 +245,8 @@ TOKEN = Setting("token", str, None, "What /api asks for as `Authorization: Beare
 
 SETTINGS = (DATA, STATE, LISTEN, ENGINE, SOURCE, ENGINE_ROOT, NODE, NODE_LABEL, INCLUDE, EXCLUDE, RULES,
             SERVICE_LABELS, MAX_LINE, MEMORY, SPOOL, KEEP_AGE, KEEP_SIZE, QUEUE, QUEUE_SHARED_KEY, EVENTS, STORE,
-            STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE, STORE_KEY, TOKEN, METRICS,
-            PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD, LISTEN_GELF,
+            STORE_NAME, STORE_PASSWORD, STORE_API_KEY, STORE_BEARER, STORE_CA, STORE_CERTIFICATE, STORE_KEY, TOKEN,
+            METRICS, PROMETHEUS, PROMETHEUS_PASSWORD, PROMETHEUS_BEARER, PROMETHEUS_CA, LISTEN_FORWARD, LISTEN_GELF,
             LISTEN_SYSLOG, LISTEN_NDJSON, FORWARD_SHARED_KEY, FORWARD_USER, FORWARD_PASSWORD, NDJSON_TOKEN,
             INPUT_CERTIFICATE, INPUT_KEY, INPUT_CA, PROCFS, SYSFS, ROOTFS, TEXTFILES, COLLECTOR, NO_COLLECTOR,
             METRIC_LABEL, KEEP_ENDED, SD_NETWORK, LOG_LEVEL)  # fmt: skip

@@ -16,6 +16,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 REGISTRY = CollectorRegistry()
 
 _SERVICE = ["service"]
+_IN_STORE = ["service", "store"]
 Metric = TypeVar("Metric", Counter, Gauge)
 
 
@@ -59,6 +60,34 @@ LINES_DROPPED = Counter(
 UNPROCESSED = Counter(
     "towline_lines_unprocessed",
     "Lines that a rule of their service's labels could not be applied to; kept as they were.",
+STORE_CONFIRMED = Counter(
+    "towline_store_lines_confirmed",
+    "Lines of services that name stores (label towline.store), confirmed by the queue for each of these. Per store: "
+    "confirmed = indexed + dead-lettered; the ledger of lines counts each line once, at the first store it goes to.",
+    _IN_STORE,
+    registry=REGISTRY,
+)
+STORE_INDEXED = Counter(
+    "towline_store_lines_indexed", "Of these, lines that the store has for certain.", _IN_STORE, registry=REGISTRY
+)
+STORE_DUPLICATE = Counter(
+    "towline_store_lines_duplicate",
+    "Of these indexed lines, those that the store had already.",
+    _IN_STORE,
+    registry=REGISTRY,
+)
+STORE_DEAD_LETTERED = Counter(
+    "towline_store_lines_dead_lettered",
+    "Of these, lines that the store refused for good; kept as dead letters there.",
+    _IN_STORE,
+    registry=REGISTRY,
+)
+STORE_UNSERVED = Counter(
+    "towline_store_lines_unserved",
+    "Lines for a store that nobody feeds: they are in the default store, or in others that they are for.",
+    _IN_STORE,
+    registry=REGISTRY,
+)
     [*_SERVICE, "step"],
     registry=REGISTRY,
 )
