@@ -142,9 +142,9 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
     from shipper.checkpoint import Checkpoints
     from shipper.container import Node, described
     from shipper.filters import Filters, own_containers
+    from shipper.rules.routing import STORE_LABEL
     from shipper.sources.choice import open_source
     from towline.audit import compare
-    from shipper.rules.routing import STORE_LABEL
     from towline.engine import Engine
 
     rows = Checkpoints(values["state"] / "checkpoints.json").peek()
@@ -165,27 +165,27 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
                 container.id, container.origin.container_name, labels
             ):
                 continue
-            source = open_source(
-                values["source"], values["engine"], container.id, container.log_path, None, running=False)  # fmt: skip
             reading = rules.values(container.origin.service, container.labels)
             stores = reading.values.get(STORE_LABEL.name) or (MAIN,)
             if values["store_name"] not in stores:
                 _tell_elsewhere(container, stores)
                 continue
+            source = open_source(
+                values["source"], values["engine"], container.id, container.log_path, None, running=False)  # fmt: skip
             high = rows.get(container.id, {}).get("position", {}).get("high", "")
             yield compare(container, source, store, since, until, values["max_line"], high, reading)
     finally:
         engine.close()
 
 
-def _tell(finding: Any) -> bool:
-    """Print one container's line, and what is wrong below it; whether nothing is."""
 def _tell_elsewhere(container: Any, stores: Sequence[str]) -> None:
     origin = container.origin
     who = f"{escape(origin.service)} {escape(origin.container_name)}"
     click.echo(f"  - {who}: kept in {', '.join(stores)}; audit it with --store and --store-name")
 
 
+def _tell(finding: Any) -> bool:
+    """Print one container's line, and what is wrong below it; whether nothing is."""
     origin = finding.container.origin
     click.echo(
         f"  {'✓' if finding.clean else '✗'} {escape(origin.service)} {escape(origin.container_name)}: {finding.logged}"

@@ -34,8 +34,8 @@ from towline.config import (
     SPOOL,
     STATE,
     STORE,
-    TOKEN,
     STORE_NAME,
+    TOKEN,
     options,
 )
 from towline.errors import UsageError
@@ -118,13 +118,13 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
     towline index --queue amqp://towline@broker/ --store https://elasticsearch:9200
     TOWLINE_QUEUE_FILE=/run/secrets/queue TOWLINE_STORE_FILE=/run/secrets/store towline index
     towline index --queue amqp://towline@broker/ --store https://elasticsearch:9200 --events
+    towline index --queue amqp://towline@broker/ --store https://archive:9200 --store-name archive
 
     With --events it also stores what applications publish to the topic exchange `events` of that broker. With
     --store-name it takes the lines of services whose label `towline.store` names this store, and only these; its queue
     on the broker fills from the first start on, also while no such indexer runs.
     """
     logs.configure(values["log_level"])
-    towline index --queue amqp://towline@broker/ --store https://archive:9200 --store-name archive
     from towline.apart import IndexSettings
     from towline.apart import index as run
     from towline.stores import Retention
@@ -139,11 +139,11 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
             retention=Retention(age=values["keep_age"], size=values["keep_size"], default=not _given(KEEP_AGE)),
             memory=values["memory"],
             events=values["events"] or "",
+            name=values["store_name"],
         )
     )
 
 
-            name=values["store_name"],
 def _given(setting: config.Setting) -> bool:
     """Whether somebody has said it, as an option or in the environment."""
     source = click.get_current_context().get_parameter_source(setting.parameter)

@@ -180,11 +180,11 @@ EVENTS = Setting("events", str, None, "Exchange of the queue's broker whose mess
                  "as well. Without a value: `events`.", flag="events")  # fmt: skip
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9200 (Elasticsearch; several hosts with "
                 "commas). Default: the store below --data.", filed=True)  # fmt: skip
-STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
-STORE_API_KEY = Setting("store-api-key", str, None, "API key for the store, as Elasticsearch gives it (`encoded`).",
 STORE_NAME = Setting("store-name", StoreName(), MAIN, "What labels (`towline.store`) call this store. Another name "
                      "than the default: `index` takes only lines that are for it, from a queue of its own on the "
                      "broker; `audit` compares only those.")  # fmt: skip
+STORE_PASSWORD = Setting("store-password", str, None, "Password of the user in the store's URL.", secret=True)
+STORE_API_KEY = Setting("store-api-key", str, None, "API key for the store, as Elasticsearch gives it (`encoded`).",
                         secret=True)  # fmt: skip
 STORE_BEARER = Setting("store-bearer", str, None, "Bearer token for the store.", secret=True)
 STORE_CA = Setting("store-ca", click.Path(path_type=Path), None, "PEM file of the authorities that the store's "

@@ -54,12 +54,6 @@ LINES_DEAD_LETTERED = Counter(
     _SERVICE,
     registry=REGISTRY,
 )
-LINES_DROPPED = Counter(
-    "towline_lines_dropped", "Lines read and left out on purpose, by reason.", [*_SERVICE, "reason"], registry=REGISTRY
-)
-UNPROCESSED = Counter(
-    "towline_lines_unprocessed",
-    "Lines that a rule of their service's labels could not be applied to; kept as they were.",
 STORE_CONFIRMED = Counter(
     "towline_store_lines_confirmed",
     "Lines of services that name stores (label towline.store), confirmed by the queue for each of these. Per store: "
@@ -88,6 +82,12 @@ STORE_UNSERVED = Counter(
     _IN_STORE,
     registry=REGISTRY,
 )
+LINES_DROPPED = Counter(
+    "towline_lines_dropped", "Lines read and left out on purpose, by reason.", [*_SERVICE, "reason"], registry=REGISTRY
+)
+UNPROCESSED = Counter(
+    "towline_lines_unprocessed",
+    "Lines that a rule of their service's labels could not be applied to; kept as they were.",
     [*_SERVICE, "step"],
     registry=REGISTRY,
 )

@@ -9,7 +9,6 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import orjson
 import pytest
 import requests
 from click.testing import CliRunner, Result
+from ports import free_port
 
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 from towline.cli import cli
@@ -76,9 +76,7 @@ class Secured:
     """The server, and what a user of it has in the environment."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1]) % 30000 + 30000
+        self.port = free_port()
         self.certs = folder / "certs"
         self.certs.mkdir()
         self._environ = {**os.environ, "TOWLINE_ES_PORT": str(self.port), "TOWLINE_ES_PASSWORD": PASSWORD,
@@ -261,6 +259,8 @@ def found_by(url: str, environ: dict[str, str]) -> list[dict[str, Any]]:
         return list(store.search(Query(limit=0)))
     finally:
         store.close()
+
+
 def test_the_deployed_roles_are_enough_for_streams_of_labels_and_events(
     secured: Secured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,8 +290,6 @@ def test_the_deployed_roles_are_enough_for_streams_of_labels_and_events(
     with pytest.raises(StoreUnavailable, match=r"may not do that|unauthorized"):
         written.write([batch(1)])
     written.close()
-
-
 
 
 def test_setup_says_what_it_may_not_change(secured: Secured) -> None:
