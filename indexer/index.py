@@ -1,8 +1,8 @@
 """The loop between queue and store: take batches, write many of them in one step, count, and only then let them go.
 
-A write costs a commit (SQLite) or a request (Elasticsearch) whatever is in it, so writes keep a distance: the first
-batch after a quiet time is written at once, what comes soon after one write waits for the next. Under load a take is
-large by itself, and nothing waits.
+A write costs a commit (SQLite) or a request (Elasticsearch) whatever is in it, so writes begin at a distance from each
+other: the first batch after a quiet time is written at once, what comes soon after waits for the next write. Under load
+a take is large by itself, and what came while a long write went on has waited already: nothing waits.
 """
 
 import logging
@@ -30,7 +30,7 @@ TAKE = 0.5
 MAINTAIN, MAINTAIN_IDLE = 10.0, 60.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
 REST = 20
-"""The distance between small writes, in times of what the last one took, so that few lines cost little."""
+"""From one small write to the next, in times of what the last one took, so that few lines cost little."""
 
 
 Count = Callable[[Sequence[Batch], Sequence[Verdict], int], None]
@@ -46,7 +46,7 @@ class Source(Protocol):
 class Indexer:
     """Moves batches from `queue` to `store` until stopped. `run` belongs to one thread, the rest to any.
 
-    linger: the least seconds between two small writes; twice that is the most.
+    linger: the least seconds from where one small write begins to where the next may; twice that is the most.
     count: notes what the store said.
     max_lines: about how many lines one write holds; more would save little and make live lines wait behind a backlog.
     """
@@ -176,7 +176,7 @@ class Indexer:
         batches = [delivery.batch for delivery in deliveries]
         self._count(batches, self._store.write(batches), time.time_ns())
         ended = self._clock()
-        self._next_write = ended + min(max(REST * (ended - began), self._linger), 2 * self._linger)
+        self._next_write = began + min(max(REST * (ended - began), self._linger), 2 * self._linger)
         self._failures = 0
         self._wrote = True
         self._away.ends()

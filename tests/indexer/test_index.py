@@ -159,6 +159,21 @@ def test_batches_that_come_soon_after_a_write_share_the_next(queue: Queue, store
     assert indexer.problem == ""
 
 
+def test_what_came_during_a_long_write_has_waited_enough(queue: Queue, store: FaultyStore) -> None:
+    now = 0.0
+
+    def slow(batches: Sequence[Batch]) -> None:
+        nonlocal now
+        if not store.writes:
+            queue.offer(batch(1, "second"), lambda: None)
+        now += 2000.0
+
+    store.fault = slow
+    with running(queue, store, linger=1000.0, clock=lambda: now):
+        queue.offer(batch(0, "first"), lambda: None)
+        eventually(lambda: store.stored == ["first", "second"])
+
+
 def test_rejected_lines_are_dead_letters_and_the_batch_is_done(queue: Queue, store: FaultyStore) -> None:
     store.rejects = 2
     confirmed: list[int] = []
