@@ -20,6 +20,7 @@ _ADDRESSES = {
 }
 """Drivers that send lines away: the option that says where to, the port of an address that has none, and the port where
 there is no address (syslog then has the node's own socket)."""
+_ACTION = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 VERSION = "org.opencontainers.image.version"
 """The label that says which version of the software an image holds (OCI image specification, annotations)."""
 _MESOS = frozenset({"MESOS_TASK_ID", "MARATHON_APP_ID", "MARATHON_APP_VERSION"})
@@ -43,6 +44,8 @@ class Container:
     auto_remove: bool
     sends_to: int | None = None
     """The port that its log driver sends lines to, None where it sends none anywhere."""
+    tag: str = ""
+    """What its lines are called where they go by syslog, "" where they don't or that can't be told."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -108,6 +111,7 @@ def described(row: Mapping[str, Any], node: Node) -> Container:
         rotates_at=_rotates_at(driver, _mapping(log.get("Config"))),
         auto_remove=bool(host.get("AutoRemove")),
         sends_to=_sends_to(driver, _mapping(log.get("Config"))),
+        tag=_tag(_mapping(log.get("Config")), container_id, name, config) if driver == "syslog" else "",
     )
 
 
@@ -233,6 +237,14 @@ def _sends_to(driver: str, options: Mapping[str, Any]) -> int | None:
         return None if address else default
     port = re.search(r":(\d{1,5})/?$", address)
     return int(port[1]) if port else usual
+
+
+def _tag(options: Mapping[str, Any], container_id: str, name: str, config: Mapping[str, Any]) -> str:
+    """The syslog driver's tag (moby, daemon/logger/loginfo.go, loggerutils/log_tag.go)."""
+    image = clean(config.get("Image") or "")
+    known = {"ID": container_id[:12], "FullID": container_id, "Name": name, "ImageName": image, "DaemonName": "docker"}
+    tag = _ACTION.sub(lambda match: known.get(match[1], match[0]), clean(options.get("tag") or "{{.ID}}"))
+    return "" if "{{" in tag else tag
 
 
 def _rotates_at(driver: str, options: Mapping[str, Any]) -> int | None:

@@ -66,6 +66,7 @@ class OpenLogs:
         self._wake = wake
         self._tails: dict[str, Tail] = {}
         self._containers: dict[str, Container] = {}
+        self._tagged: dict[str, list[Container]] = {}
         self._running: set[str] = set()
         self._found: dict[str, _Found] = {}
         self._inbox: deque[Callable[[], None]] = deque()
@@ -106,10 +107,19 @@ class OpenLogs:
         self._inbox.append(what)
         self._wake()
 
-    def origin(self, container_id: str) -> Origin | None:
-        """What stands in each line of this container, None where it is not known (yet). From any thread."""
-        container = self._containers.get(container_id)
-        return with_node_labels(container.origin, self._node_labels()) if container else None
+    def container(self, container_id: str) -> Container | None:
+        """What is known of this container, None where that is nothing (yet). From any thread."""
+        return self._containers.get(container_id)
+
+    def tagged(self, tag: str) -> list[Container]:
+        """The containers whose lines are called so where they go by syslog: those that run, else those that did. From
+        any thread."""
+        found = self._tagged.get(tag, [])
+        return [each for each in found if each.id in self._running] or found
+
+    def written(self, container: Container, values: Values) -> Origin:
+        """What stands in each of its lines, where labels say this. From any thread."""
+        return with_node_labels(_routed(container.origin, values), self._node_labels())
 
     # --- in the shipper's thread
 
@@ -189,8 +199,17 @@ class OpenLogs:
 
     def _take_down(self, container: Container) -> None:
         self._containers[container.id] = container
+        if container.tag:
+            self._tag_all()
         (self._running.add if container.running else self._running.discard)(container.id)
         self._describe(container)
+
+    def _tag_all(self) -> None:
+        tagged: dict[str, list[Container]] = {}
+        for container in self._containers.values():
+            if container.tag:
+                tagged.setdefault(container.tag, []).append(container)
+        self._tagged = tagged
 
     def _rule_all(self) -> None:
         for container in [*self._containers.values()]:
@@ -202,7 +221,7 @@ class OpenLogs:
         if tail is not None and self.delivered(container.driver, container.sends_to):
             self._drop(tail)
         elif tail is not None and self._rule(tail, container):
-            tail.origin = with_node_labels(_routed(container.origin, tail.values), self._node_labels())
+            tail.origin = self.written(container, tail.values)
             tail.source.tty = container.tty
             # What is removed at its end can't be asked again: there the follower is all there is.
             tail.source.rotates_at = None if container.auto_remove else container.rotates_at
@@ -278,6 +297,8 @@ class OpenLogs:
         for rows in kept:
             for container_id in [*rows.keys() - present - self._tails.keys()]:
                 del rows[container_id]
+        if self._tagged:
+            self._tag_all()
 
 
 def _routed(origin: Origin, values: Values) -> Origin:

@@ -115,7 +115,7 @@ class Ruled:
         assert self.joining
         if event.size + size > self._most or not self.joining.continues(event.texts, text):
             return False
-        return _apart(event.newest, stamp) <= self.joining.wait * 1e9
+        return apart(event.newest, stamp) <= self.joining.wait * 1e9
 
     def _finish(self, stream: bytes) -> None:
         event, rows = self._events.pop(stream), self._rows
@@ -129,7 +129,7 @@ class Ruled:
             self._since = 0
 
 
-def _apart(before: bytes, stamp: bytes) -> int:
+def apart(before: bytes, stamp: bytes) -> int:
     """Nanoseconds between two stamps; 0 where one is none."""
     try:
         return nanoseconds(stamp.decode()) - nanoseconds(before.decode())

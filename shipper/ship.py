@@ -6,6 +6,7 @@ to be published.
 
 import logging
 import resource
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shipper.checkpoint import Checkpoints
-from shipper.container import Node
+from shipper.container import Container, Node, described
 from shipper.early import EarlyLogs
 from shipper.filters import Filters, own_containers
 from shipper.hold import EVERY
@@ -88,7 +89,7 @@ class Shipper:
         self._wake: Wake[Tail] = Wake()
         self._outbox = Outbox(queue, self._spool, settings.memory, settings.node or "", self._wake.set)
         self._schedule = Schedule(self._wake)
-        engine = Engine(settings.engine)
+        engine = self._engine = Engine(settings.engine)
         self._services = ServiceLabels(
             settings.service_labels, engine, settings.state / "service-labels.json", self._rule_again,
             wanted=settings.node_label)  # fmt: skip
@@ -97,7 +98,7 @@ class Shipper:
         self._logs = OpenLogs(self._open, self._rows, self._schedule, settings.max_line, self._wake.set, self._rules,
                               lambda: self._services.node)  # fmt: skip
         filters = Filters.of(settings.include, settings.exclude, own_containers())
-        filters = replace(filters, enabled=self._rules.enabled)
+        filters = self._filters = replace(filters, enabled=self._rules.enabled)
         self._early = EarlyLogs()
         self._watcher = Watcher(
             engine, self._logs, filters, settings.node, engine_root=settings.engine_root, connected=self._look_early
@@ -151,13 +152,22 @@ class Shipper:
         return open_source(kind, engine, container_id, log_path, position, running=True, fresh=fresh, held=held)
 
     def _listen(self, settings: InputSettings) -> "Inputs":
-        from shipper.inputs.inputs import Inputs
+        from shipper.inputs.inputs import Inputs, Rulers
+        from shipper.inputs.owners import Owners
 
         own = self._settings
-        inputs = Inputs(settings, own.memory, own.max_line, self._logs.origin, self._wake.set)
+        rulers = Rulers(Owners(self._logs, self._inspected, self._rules.settled), self._rules, self._logs.written,
+                        self._filters.wants)  # fmt: skip
+        inputs = Inputs(settings, own.memory, own.max_line, rulers, self._wake.set)
         self._logs.delivered = inputs.takes
         inputs.node = own.node or inputs.node
         return inputs
+
+    def _inspected(self, container_id: str) -> Container | None:
+        """A container that the watcher has not told of; raises EngineUnavailable. From any thread."""
+        row = self._engine.inspect(container_id)
+        node = self._watcher.node
+        return described(row, node if node.name else replace(node, name=socket.gethostname())) if row else None
 
     def _look_early(self, node: Node) -> None:
         if self._inputs:
@@ -191,6 +201,8 @@ class Shipper:
 
     def _rule_again(self) -> None:
         """What is said about containers has changed."""
+        if self._inputs:
+            self._inputs.rules_changed()
         self._logs.rules_changed()
         self._watcher.look_again()
 

@@ -37,6 +37,12 @@ LINES_READ = Counter(
     _SERVICE,
     registry=REGISTRY,
 )
+LINES_LISTENED = Counter(
+    "towline_lines_listened",
+    "Of the lines read, those that came by a listener: they are in no container's log.",
+    _SERVICE,
+    registry=REGISTRY,
+)
 LINES_PUBLISHED = Counter("towline_lines_published", "Lines handed to the queue.", _SERVICE, registry=REGISTRY)
 LINES_CONFIRMED = Counter("towline_lines_confirmed", "Lines that the queue confirmed.", _SERVICE, registry=REGISTRY)
 LINES_INDEXED = Counter(

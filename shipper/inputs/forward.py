@@ -13,16 +13,11 @@ import msgpack
 from shipper.inputs import forward_message
 from shipper.inputs.forward_handshake import Handshake, Keys
 from shipper.inputs.forward_lines import ForwardLines
-from shipper.inputs.forward_message import Entry, Message, Stream
+from shipper.inputs.forward_message import Message, Stream
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import BadInput, Line
-from shipper.inputs.senders import Known
 from shipper.inputs.streams import HANDSHAKE, Budget, Connection
-from towline.identity import is_id
 
-INTRODUCED = 1.0
-"""Seconds in which the engine tells who a container is whose first line has come."""
-_LOOK = 0.05
 _SLICE = 256 << 10
 _HANDSHAKE_BYTES = 64 << 10
 
@@ -33,10 +28,9 @@ class Forward:
 
     name = "forward"
 
-    def __init__(self, intake: Intake, keys: Keys, known: Known, max_line: int, budget: Budget) -> None:
+    def __init__(self, intake: Intake, keys: Keys, max_line: int, budget: Budget) -> None:
         self._intake = intake
         self._keys = keys
-        self._known = known
         self._max_line = max_line
         self._budget = budget
 
@@ -45,7 +39,7 @@ class Forward:
         if shaken:
             await asyncio.wait_for(_shake(connection, shaken), HANDSHAKE)
         lines = ForwardLines(self._max_line, shaken.hostname if shaken else "")
-        reading = _Reading(connection, self._intake, lines, self._known, self._budget)
+        reading = _Reading(connection, self._intake, lines, self._budget)
         try:
             await reading.run()
         except asyncio.CancelledError:
@@ -76,19 +70,15 @@ async def _shake(connection: Connection, shaken: Handshake) -> None:
 class _Reading:
     """The messages of one connection."""
 
-    def __init__(
-        self, connection: Connection, intake: Intake, lines: ForwardLines, known: Known, budget: Budget
-    ) -> None:  # fmt: skip
+    def __init__(self, connection: Connection, intake: Intake, lines: ForwardLines, budget: Budget) -> None:
         self._connection = connection
         self._intake = intake
         self._lines = lines
-        self._known = known
         self._budget = budget
         self._stream = Stream(budget.most)
         self._held = 0
         self._acks = 0
         self._acked = asyncio.Event()
-        self._introduced: set[str] = set()
         self._ending = False
         """Cancelled within a message: the rest of it is taken, and waits for nothing more."""
 
@@ -123,8 +113,6 @@ class _Reading:
         lines: list[Line] = []
         size = 0
         for number, entry in enumerate(message.entries(self._budget.most)):
-            if not ack:
-                await self._introduce(entry)
             for line in self._lines.line(message.tag, entry, (chunk, number), self._intake.now()):
                 lines.append(self._from(line))
                 size += len(line.text)
@@ -142,18 +130,6 @@ class _Reading:
         if self._connection.source_ip and not line.sender.container_id:
             line.fields = {**(line.fields or {}), "source.ip": self._connection.source_ip}
         return line
-
-    async def _introduce(self, entry: Entry) -> None:
-        """A container's first line may be here before the engine has told who it is. (Not waited for where there is an
-        ack to send: Docker's driver sends one line after another then, and drops what is left when its container
-        ends.)"""
-        container = str((entry.record or {}).get("container_id") or "")
-        if not is_id(container) or container in self._introduced:
-            return
-        self._introduced.add(container)
-        deadline = asyncio.get_running_loop().time() + INTRODUCED
-        while self._known(container) is None and asyncio.get_running_loop().time() < deadline and not self._ending:
-            await self._unless_ending(asyncio.sleep(_LOOK))
 
     async def _unless_ending(self, what: Coroutine[Any, Any, None]) -> None:
         if self._ending:

@@ -24,7 +24,7 @@ def line(record: dict[Any, Any], at: int | None, now: int) -> Line | None:
         return None
     sender = Sender(
         "forward", text_of(_part(record, "service"), "name"), text_of(_part(record, "host"), "name"), own,
-        text_of(container, "name"))  # fmt: skip
+        text_of(container, "name"), told=True)  # fmt: skip
     rest = {key: value for key, value in record.items() if key not in _OWN}
     rest |= {"event": {key: value for key, value in event.items() if key not in _EVENT} or None}
     rest |= {"container": {key: value for key, value in container.items() if key not in ("id", "name")} or None}

@@ -1,7 +1,7 @@
 """GELF, the Graylog extended log format, over UDP (chunked, compressed) and TCP (each message ends in NUL)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from shipper.inputs.framed import take_lines
 from shipper.inputs.gelf_chunks import Chunks, unpacked
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import BadInput, Line, Sender, valid_time
-from shipper.inputs.senders import Known, text_of
+from shipper.inputs.senders import text_of
 from shipper.inputs.streams import Budget, Connection, peer_of
 from towline.identity import is_id, name_of, service_of
 
@@ -27,6 +27,10 @@ _DESCRIBED = frozenset({"_image_id", "_image_name", "_command", "_created", "_ta
 """What the origin of a container of this node tells better (moby, daemon/logger/gelf/gelf.go)."""
 _ERROR = 3
 """The level that Docker's driver gives to lines of stderr."""
+
+
+Known = Callable[[str], bool]
+"""Whether a container of this id is one of this node, as far as is known."""
 
 
 class Gelf:

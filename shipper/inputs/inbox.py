@@ -52,10 +52,14 @@ class Inbox:
         return self._held
 
     def put(self, sections: Sequence[Section], safe: Callable[[], None]) -> None:
-        """Hand these on; `safe` is called in the shipper's thread when all of them are, and has to return quickly."""
+        """Hand these on; `safe` is called in the shipper's thread when all of them are (at once for none), and has to
+        return quickly."""
+        if not sections:
+            safe()
+            return
         delivery = _Delivery(self, len(sections), safe)
         handed = [Handed(section, delivery) for section in sections]
-        self._count(sum(len(section.docs) for section in sections))
+        self.hold(sum(len(section.docs) for section in sections))
         self._waiting.extend(handed)
         self._wake()
 
@@ -63,13 +67,14 @@ class Inbox:
         """The next one, None where there is none."""
         return self._waiting.popleft() if self._waiting else None
 
-    def _count(self, size: int) -> None:
+    def hold(self, size: int) -> None:
+        """So many bytes more are under way, or, below 0, fewer."""
         with self._lock:
             self._held += size
         metrics.INPUT_BYTES.set(self._held)
 
     def let_go(self, size: int) -> None:
-        self._count(-size)
+        self.hold(-size)
         self.freed()
 
 

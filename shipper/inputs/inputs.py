@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shipper.inputs.complaints import Complaints
@@ -18,12 +19,14 @@ from shipper.inputs.inbox import Handed, Inbox
 from shipper.inputs.intake import Intake
 from shipper.inputs.line import Line
 from shipper.inputs.ndjson import Ndjson, NdjsonServer
+from shipper.inputs.owners import Owners
 from shipper.inputs.sections import Writer
-from shipper.inputs.senders import Known, Senders
+from shipper.inputs.senders import Senders, Wants, Written
 from shipper.inputs.settings import Address, InputSettings, shown
 from shipper.inputs.streams import Budget, Serve, Streams
 from shipper.inputs.syslog import Syslog, local_zone
 from shipper.inputs.tls import context
+from shipper.rules.layers import Rules
 from towline.errors import TowlineError
 from towline.http import is_loopback
 
@@ -35,6 +38,16 @@ _SHARE = 4
 """One part in so many of --memory is what inputs may have under way."""
 
 
+@dataclass(frozen=True)
+class Rulers:
+    """What says what is to become of lines; see shipper.inputs.senders."""
+
+    owners: Owners
+    rules: Rules
+    written: Written
+    wants: Wants
+
+
 class Inputs:
     """Listens from the moment it is made; serves once it is started. `node`: the name of this node, set when known.
 
@@ -42,14 +55,15 @@ class Inputs:
     """
 
     def __init__(
-        self, settings: InputSettings, memory: int, max_line: int, known: Known, wake: Callable[[], None]
-    ) -> None:  # fmt: skip
+        self, settings: InputSettings, memory: int, max_line: int, rulers: Rulers, wake: Callable[[], None]
+    ) -> None:
         self.node = socket.gethostname()
         self.problem = ""
         self._settings = settings
         self._memory = memory
         self._max_line = max_line
-        self._known = known
+        self._owners = rulers.owners
+        self._senders = Senders(lambda: self.node, rulers.owners, rulers.rules, rulers.written, rulers.wants, max_line)
         self._inbox = Inbox(max(memory // _SHARE, 1 << 20), wake)
         self._tls = context(settings)
         self._stopping = False
@@ -88,9 +102,14 @@ class Inputs:
         self._stopping = True
         self._wait_for(self._stop())
 
+    def rules_changed(self) -> None:
+        """What is said about lines may be something else now. From any thread."""
+        self._senders.changed()
+
     def close(self) -> None:
         """End all connections: acks for what is safe by now are sent, others are not."""
         self._wait_for(self._end())
+        self._owners.close()
         if self._http:
             self._http.stop()
         with contextlib.suppress(RuntimeError):
@@ -136,14 +155,13 @@ class Inputs:
             self._loop.close()
 
     async def _open(self) -> None:
-        senders = Senders(lambda: self.node, self._known)
-        intake = self._intake = Intake(self._inbox, Writer(senders, self._max_line))
+        intake = self._intake = Intake(self._inbox, self._senders, Writer(self._senders, self._max_line))
         own, budget = self._settings, Budget(self._memory)
         if own.forward:
             keys = Keys(own.shared_key, own.user, own.password)
-            await self._serve("forward", Forward(intake, keys, self._known, self._max_line, budget).serve)
+            await self._serve("forward", Forward(intake, keys, self._max_line, budget).serve)
         if own.gelf:
-            gelf = Gelf(intake, self._known, Complaints("gelf"), budget)
+            gelf = Gelf(intake, lambda known: bool(self._owners.of(known)), Complaints("gelf"), budget)
             await self._serve("gelf", gelf.serve)
             await self._receive("gelf", intake, gelf.datagram)
         if own.syslog:
@@ -169,7 +187,8 @@ class Inputs:
         await asyncio.sleep(0)  # those that were cancelled hand on what they have
         await asyncio.sleep(0)
         if self._intake:
-            self._intake.flush()
+            await self._intake.settle(STOP_WITHIN / 2)
+            self._intake.flush(everything=True)
 
     async def _end(self) -> None:
         await asyncio.sleep(0)  # what the shipper has just told goes out first

@@ -18,7 +18,7 @@ class BadInput(Exception):
 class Sender:
     """Who says lines, as far as the sender tells. input: the listener's name. host "": this node.
 
-    container_id: 64 hex digits where Docker's log driver says so.
+    container_id: 64 hex digits where Docker's log driver says so. told: another Towline sends it.
     """
 
     input: str
@@ -26,12 +26,13 @@ class Sender:
     host: str = ""
     container_id: str = ""
     container_name: str = ""
+    told: bool = False
 
 
 @dataclass(slots=True)
 class Line:
     """`at`: nanoseconds since 1970. identity: letters and digits that a repeat of this line has as well, b"" where
-    nobody would know that it is one."""
+    nobody would know that it is one. group: of the lines that are acknowledged together, 0 where nobody waits."""
 
     sender: Sender
     text: str
@@ -40,6 +41,7 @@ class Line:
     stream: bytes = STDOUT
     flags: tuple[str, ...] = ()
     identity: bytes = b""
+    group: int = 0
 
 
 def valid_time(at: int | None, now: int) -> int:

@@ -7,6 +7,7 @@ Each line is an object (or the whole body is an array of them); one that isn't i
 after all is stored once.
 """
 
+import contextlib
 import hmac
 import json
 import logging
@@ -53,6 +54,7 @@ CONFIRMED = 30.0
 """Seconds that a sender waits for what it sent to be safe."""
 _SERVICE = ("service.name", "service", "service_name", "app", "application")
 _HOST = ("host.name", "hostname", "host")
+_CHUNK = 64 << 10
 _TIME = line_time.read("auto")
 
 Add = Callable[[Sequence[Line], Callable[[], None]], None]
@@ -85,6 +87,7 @@ class Ndjson:
         except HTTPException as error:
             metrics.INPUT_ERRORS.labels(self.name, str(error.code)).inc()
             headers = {"Retry-After": "1"} if error.code in (429, 503) else {}
+            _read_to_the_end(request)
             return failure(error.code or 500, error.description or error.name, headers)
         except Exception as error:
             log.error("a request to %s failed", self.name, exc_info=error)
@@ -147,6 +150,13 @@ class Ndjson:
             raise ServiceUnavailable(
                 "not safe in time; send the same again, with the same Idempotency-Key if there is one"
             )
+
+
+def _read_to_the_end(request: Request) -> None:
+    """What is left of a body that is not taken: a sender that is cut off while it sends may never see the answer."""
+    with contextlib.suppress(Exception):
+        while request.environ["wsgi.input"].read(_CHUNK):
+            pass
 
 
 def _pieces(body: bytes) -> Iterable[Any]:

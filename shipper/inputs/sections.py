@@ -4,12 +4,15 @@ A line's identity is `<stamp>-<sender>` with what a repeat has as well (a re-sen
 repeat could be known, with a number that is given once; so nothing that was sent twice on purpose is taken for one.
 """
 
+import logging
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 
+from shipper.inputs.docker_lines import as_docker_means
 from shipper.inputs.line import Line, Sender
 from shipper.inputs.senders import Senders, Source
 from shipper.rules.rows import Rows
@@ -17,33 +20,75 @@ from towline import metrics
 from towline.batch import Section
 from towline.times import format_time
 
+log = logging.getLogger(__name__)
+
+MOST_HELD = 4 << 20
+"""Bytes of events that wait for more lines, of all senders together."""
 _SECOND = 1_000_000_000
 
 
 class Writer:
     """Not thread-safe."""
 
-    def __init__(self, senders: Senders, max_line: int) -> None:
+    def __init__(self, senders: Senders, max_line: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._senders = senders
         self._max_line = max_line
+        self._clock = clock
         self._life = b"n" + secrets.token_hex(5).encode() + b"x"
         """Of this process: what it numbers, no other does."""
         self._number = count()
+        self._open: set[Source] = set()
+        """Those of whose lines an event waits for more."""
 
     def sections(self, lines: Sequence[Line]) -> list[Section]:
-        """One for each sender, its lines in their order."""
+        """One for each sender, its lines in their order; none where all of them are left out or wait."""
         by_sender: dict[Sender, list[Line]] = {}
         for line in lines:
             by_sender.setdefault(line.sender, []).append(line)
-        return [self._section(self._senders.of(sender), own) for sender, own in by_sender.items()]
+        made = [self._section(self._senders.of(sender), own) for sender, own in by_sender.items()]
+        if self._open and sum(source.ruling.holds for source in self._open) > MOST_HELD:
+            made += self._completed([*self._open])
+        return [section for section in made if section]
 
-    def _section(self, source: Source, lines: list[Line]) -> Section:
+    @property
+    def holds(self) -> bool:
+        """Whether an event waits for more lines."""
+        return bool(self._open)
+
+    def expired(self, everything: bool = False) -> list[Section]:
+        """Events to which nothing was added for long enough; all of them, where nothing more will come."""
+        now = self._clock()
+        over = [each for each in self._open if everything or now - each.ruling.fed > each.ruling.waits]
+        return [section for section in self._completed(over) if section]
+
+    def _completed(self, sources: Sequence[Source]) -> list[Section | None]:
+        for source in sources:
+            source.ruling.complete()
+            self._open.discard(source)
+        return [_section(source, source.ruling.take()) for source in sources]
+
+    def _section(self, source: Source, lines: list[Line]) -> Section | None:
+        if not source.wanted:
+            count_dropped(source.origin.service, "excluded", len(lines))
+            return _section(source, source.ruling.take()) if source.ruling.asks else None
+        if source.container:
+            lines = as_docker_means(source, lines)
         if any(len(line.text) * 4 > self._max_line for line in lines):
             lines = self._cut(source, lines)
+        rows = self._rows(source, lines)
+        ruling = source.ruling
+        if not ruling.asks:
+            return _section(source, [rows])
+        ruling.fed = self._clock()
+        ruling.add(rows, [line.group for line in lines])
+        (self._open.add if ruling.holds else self._open.discard)(source)
+        return _section(source, ruling.take())
+
+    def _rows(self, source: Source, lines: Sequence[Line]) -> Rows:
         stamps = [stamp(line.at) for line in lines]
         first = source.sequence + 1
         source.sequence += len(lines)
-        rows = Rows(
+        return Rows(
             ids=[b"%b-%b%b" % (at, source.mark, self._identity(line)) for at, line in zip(stamps, lines, strict=True)],
             stamps=stamps,
             streams=[line.stream for line in lines],
@@ -52,7 +97,6 @@ class Writer:
             flags=[line.flags for line in lines],
             fields=[line.fields for line in lines],
         )
-        return Section(source.origin, rows.documents(), len(rows), min(stamps).decode(), max(stamps).decode())
 
     def _identity(self, line: Line) -> bytes:
         return b"r" + line.identity if line.identity else self._life + b"%d" % next(self._number)
@@ -69,6 +113,37 @@ class Writer:
             if len(texts) > 1:
                 metrics.LINES_SPLIT.labels(source.origin.service).inc(len(texts))
         return parts
+
+
+def _section(source: Source, parts: Sequence[Rows]) -> Section | None:
+    """What labels have left of a sender's lines."""
+    service = source.origin.service
+    if dropped := sum(rows.dropped.total() for rows in parts):
+        metrics.of(metrics.LINES_READ, service).inc(dropped)
+    times = [time or stamp for rows in parts for time, stamp in zip(rows.times, rows.stamps, strict=True)]
+    metrics.of(metrics.LINES_LISTENED, service).inc(dropped + len(times))
+    if not times:
+        return None
+    docs = b"".join(map(_documents, parts))
+    return Section(source.origin, docs, len(times), min(times).decode(), max(times).decode())
+
+
+def _documents(rows: Rows) -> bytes:
+    try:
+        return rows.documents()
+    except (TypeError, ValueError, RecursionError) as error:  # a value that no JSON holds, and that nobody foresaw
+        log.error("fields of %d lines can't be written, their text is kept: error=%s", len(rows), type(error).__name__)
+        rows.fields = [None] * len(rows)
+        for index in range(len(rows)):
+            rows.flag(index, "unprocessed")
+        return rows.documents()
+
+
+def count_dropped(service: str, reason: str, lines: int) -> None:
+    """Lines that are read, and left out for this reason."""
+    metrics.of(metrics.LINES_READ, service).inc(lines)
+    metrics.of(metrics.LINES_LISTENED, service).inc(lines)
+    metrics.LINES_DROPPED.labels(service, reason).inc(lines)
 
 
 def pieces(text: str, limit: int) -> list[str]:

@@ -5,6 +5,7 @@ A line that has no such header is kept as it came, flagged "unparsed".
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 from shipper.inputs.delimited import Syslog as Frames
@@ -20,6 +21,8 @@ from towline.times import nanoseconds
 
 MOST = 1 << 20
 """Bytes of a frame before it is cut."""
+_REST_OF_TAG = re.compile(r"([\w./:@+%-]{1,200}+)\[\d{1,20}\]: ", re.A)
+"""Of a tag with a colon in it, as of a container's image (`--log-opt tag={{.ImageName}}/{{.Name}}`)."""
 
 
 class Syslog:
@@ -49,6 +52,9 @@ class Syslog:
         now = self._intake.now()
         text = data.rstrip(b"\r\n\0").decode("utf-8", "replace")
         found, start = header(text) or ({}, 0)
+        if rest := _REST_OF_TAG.match(text, start) if text[start - 1 : start] == ":" else None:
+            found["log.syslog.appname"] = f"{found.get('log.syslog.appname', '')}:{rest[1]}"
+            start = rest.end()
         flags = (() if found else ("unparsed",)) + (("split",) if cut else ())
         at = self._time(found.pop("time", None), now)
         host, name = str(found.pop("log.syslog.hostname", "")), str(found.get("log.syslog.appname", "") or "syslog")

@@ -41,17 +41,19 @@ class Parse:
 
     name = "parse"
 
-    def __init__(self, parsers: Sequence[Parser]) -> None:
+    def __init__(self, parsers: Sequence[Parser], lenient: bool = False) -> None:
+        """lenient: a line that had fields before need not be of any form."""
         self._parsers = parsers
+        self._lenient = lenient
         self._told = False
 
     def __call__(self, rows: Rows) -> None:
         for index, text in enumerate(rows.texts):
             found = self._parsed(text)
-            if found is None:
-                rows.flag(index, UNPARSED)
-            else:
+            if found is not None:
                 _set(rows, index, found)
+            elif not (self._lenient and rows.fields[index]):
+                rows.flag(index, UNPARSED)
 
     def _parsed(self, text: str) -> Fields | None:
         if not text.isascii():
@@ -74,12 +76,17 @@ class Parse:
                 type(error).__name__, frame.filename, frame.lineno)  # fmt: skip
 
 
-def make(values: Values) -> Step | None:
+def make_lenient(values: Values) -> Step | None:
+    """For lines that may have come as records, with fields of their own (shipper.inputs)."""
+    return make(values, lenient=True)
+
+
+def make(values: Values, lenient: bool = False) -> Step | None:
     words = [word for word in values.get(PARSE.name, ()) if word not in _BY_PATTERN]
     patterns = values.get(PATTERN.name, {})
     if not words and not patterns and PARSE.name not in values:
         return None
-    return Parse([*(PARSERS[word] for word in words), *(patterns[suffix] for suffix in sorted(patterns))])
+    return Parse([*(PARSERS[word] for word in words), *(patterns[suffix] for suffix in sorted(patterns))], lenient)
 
 
 def incomplete(labels: Mapping[str, str]) -> list[str]:

@@ -18,7 +18,8 @@ FACILITIES = (
 _LEVELS = {"emerg": "emerg", "alert": "alert", "crit": "critical", "err": "error", "warn": "warning"}
 
 _PRIORITY = re.compile(r"<(\d{1,3})>", re.A)
-_RFC5424 = re.compile(r"1 (\S{1,64}+) (\S{1,255}+) (\S{1,128}+) (\S{1,128}+) (\S{1,32}+) (?:- ?|(?=\[))", re.A)
+_RFC5424 = re.compile(r"1 (\S{1,64}+) (\S{1,255}+) (\S{1,128}+) (\S{1,128}+) (\S{1,128}+) (?:- ?|(?=\[))", re.A)
+"""Docker's driver has the tag for the message id as well, which may be longer than the 32 of the RFC."""
 _ELEMENT = re.compile(r'\[([^\s=\]"]{1,64}+)((?: [^\s=\]"]{1,64}+="(?:[^"\\]++|\\.)*+")*+) ?\]', re.S)
 _PARAMETER = re.compile(r' ([^\s=\]"]{1,64}+)="((?:[^"\\]++|\\.)*+)"', re.S)
 _BSD_TIME = r"[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?"

@@ -69,7 +69,7 @@ def test_a_frame_of_no_end_comes_in_pieces_and_others_are_served(world: World) -
     with socket.create_connection(world.address("syslog")) as tcp:
         tcp.sendall(b"<34>" + b"x" * (3 << 20))
         send(world, NEW)
-        lines = world.lines(3)
+        lines = world.lines(4)
     assert [line for line in lines if line["message"] == "an event"]
     assert {"split"} <= set(next(line for line in lines if line["message"].startswith("x"))["log"]["flags"])
 
