@@ -66,7 +66,7 @@ class Broker:
     def declared(self, store: str) -> None:
         """The store's queue, as the first start of its indexer leaves it."""
         queue = self.open(store)
-        queue.check()
+        until(lambda: not problem(queue), "the broker does not answer")
         queue.close()
 
     def waiting(self, queue: str) -> int:
@@ -259,7 +259,7 @@ def test_lines_for_a_store_that_nobody_serves_are_told_and_in_the_default_store_
 def test_a_message_that_the_archive_can_not_read_goes_back_to_it_when_it_is_replayed(broker: Broker) -> None:
     broker.declared("main")
     queue = broker.open("archive")
-    queue.check()
+    until(lambda: not problem(queue), "the broker does not answer")
     garbage = b"no batch"
     broker.channel.basic_publish(broker.name, "store.archive", garbage, pika.BasicProperties(message_id="g"))
     broker.channel.basic_publish(
