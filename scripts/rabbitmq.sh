@@ -30,11 +30,13 @@ runs() {
 }
 gone() { ! runs; }
 
-# free_port PREFERRED: that one, or any where it is taken.
+# free_port PREFERRED: that one, or any where it is taken (or 0). Not one that Linux may give to another program before
+# the server has bound it, nor has its port between nodes such a number (see `settings`).
 free_port() {
     "$(python_found)" - "$1" <<'PY'
-import socket, sys
-for port in (int(sys.argv[1]), 0):
+import random, socket, sys
+preferred = int(sys.argv[1])
+for port in [*([preferred] if preferred else []), *random.sample(range(21_000, 32_000), 1000)]:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -70,7 +72,7 @@ settings() {
     export RABBITMQ_ENABLED_PLUGINS_FILE=$FOLDER/enabled_plugins
     export RABBITMQ_MNESIA_BASE=$FOLDER/data RABBITMQ_LOG_BASE=$FOLDER/log
     export RABBITMQ_PID_FILE=$FOLDER/pid
-    export RABBITMQ_DIST_PORT=$((port < 40000 ? port + 20000 : port - 20000))
+    export RABBITMQ_DIST_PORT=$((port < 21000 ? port + 20000 : port < 40000 ? port - 10000 : port - 20000))
     export ERL_EPMD_ADDRESS=127.0.0.1
     # One scheduler a core at most, and none that spins while idle: tests share the machine with it.
     export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"

@@ -12,9 +12,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # rabbitmq_server is no package: tests/ has no __init__.py
 
-from rabbitmq_server import Load, Server, free_port
+from ports import free_port
+from rabbitmq_server import SOON, Load, Server
 
-from towline.queues import Queue, open_queue
+from towline import dead_letters_queue
+from towline.queues import Queue, amqp_events, open_queue, rabbitmq
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,14 @@ def certificates(folder: Path) -> None:
 @pytest.fixture
 def name() -> str:
     return f"test-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` says what is wrong, not that a broker on a busy machine has not answered yet."""
+    for module in (rabbitmq, amqp_events):
+        monkeypatch.setattr(module, "PATIENCE", SOON)
+    monkeypatch.setattr(dead_letters_queue, "BACK_WITHIN", SOON)
 
 
 @pytest.fixture

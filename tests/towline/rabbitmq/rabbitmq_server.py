@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -17,7 +16,7 @@ from towline.batch import Batch, Origin, Section
 from towline.queues import Delivery, Queue
 
 SCRIPT = Path(__file__).parents[3] / "scripts/rabbitmq.sh"
-SOON = 30.0
+SOON = 90.0
 """Seconds that a recovery may take on a busy machine; only a failure waits so long."""
 
 
@@ -116,9 +115,3 @@ class Load:
         self._end.set()
         for thread in self._threads:
             thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rabbitmq_server import Server, free_port, make, until
+from ports import free_port
+from rabbitmq_server import Server, make, until
 
 from towline.errors import QueueUnavailable
 from towline.queues import Queue

@@ -97,6 +97,7 @@ def all_arrived(load: Load) -> None:
     assert sorted(load.confirmed) == list(range(load.offered)), "confirmed more than once"
 
 
+@pytest.mark.timeout(600)  # four nodes start on two cores, and three of them once more
 def test_each_node_is_killed_in_turn(cluster: Cluster, load: Load, name: str) -> None:
     """The leader first; sooner or later it is also the one that either side is connected to."""
     first = cluster.leader(name)
