@@ -12,7 +12,7 @@ import pytest
 from rabbitmq_server import Load, Server, make, number_of, until
 
 from towline.errors import QueueUnavailable
-from towline.queues import Queue, amqp_publisher
+from towline.queues import Delivery, Queue, amqp_publisher
 
 Open = Callable[..., Queue]
 
@@ -249,7 +249,13 @@ def test_what_is_not_done_at_the_stop_goes_to_another_at_once(opened: Open) -> N
     assert sorted(found) == [*range(5, 10), *range(12, 20)]
 
 
-def test_a_delivery_kept_beyond_the_consumer_timeout(server: Server, opened: Open) -> None:
+def held(server: Server, name: str) -> int:
+    """Messages in the broker's queue, also those that it has handed out."""
+    rows = json.loads(server.ctl("list_queues", "name", "messages", "--formatter", "json"))
+    return int(next(row["messages"] for row in rows if row["name"] == f"{name}.logs"))
+
+
+def test_a_delivery_kept_beyond_the_consumer_timeout(server: Server, opened: Open, name: str) -> None:
     before = server.ctl("eval", "application:get_env(rabbit, consumer_timeout).")
     server.ctl("eval", "application:set_env(rabbit, consumer_timeout, 1000).")
     server.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 500).")
@@ -257,11 +263,20 @@ def test_a_delivery_kept_beyond_the_consumer_timeout(server: Server, opened: Ope
         queue = opened()
         queue.offer(make(7), lambda: None)
         kept = queue.take(10, 30)[0]
-        again = []
+        again: list[Delivery] = []
         until(lambda: again.extend(queue.take(10, 0.1)) or again, "it is not handed out again")
+        server.ctl("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
         kept.done()
-        again[0].done()
-        assert number_of(again[0]) == 7
+
+        def settled() -> bool:
+            """What comes once more was late in its turn: a second is short on a busy machine."""
+            again.extend(queue.take(10, 0.1))
+            for delivery in again:
+                delivery.done()
+            return held(server, name) == 0
+
+        until(settled, "it stays in the queue")
+        assert {number_of(delivery) for delivery in again} == {7}
         assert list(queue.take(10, 2)) == []
     finally:
         assert "ok,1800000" in before
