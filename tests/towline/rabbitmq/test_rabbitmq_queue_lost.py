@@ -8,11 +8,12 @@ from pathlib import Path
 import docker
 import orjson
 import pytest
-from rabbitmq_server import Server, make, number_of, until
+from rabbitmq_server import SOON, Server, make, number_of, until
 
 from shipper.ship import Shipper, ShipSettings
 from towline.errors import QueueUnavailable
-from towline.queues import Delivery, Queue, amqp_backoff, amqp_hearing, amqp_publisher
+from towline.queues import Delivery, Queue, amqp_hearing, amqp_publisher
+from towline.queues.amqp_link import Link
 
 Open = Callable[..., Queue]
 
@@ -86,12 +87,21 @@ def test_the_queue_is_gone_when_the_connection_comes_back(
     taken = [queue.take(1, 30)[0] for _ in range(2)]
     until(lambda: ready(server, name) == 0)
     sender.close()
-    monkeypatch.setattr(amqp_backoff, "FIRST_DELAY", 10.0)
-    server.ctl("close_all_connections", "a test closes them")
-    until(lambda: ready(server, name) == 20)
-    taken[0].retry()
-    delete(server, name)
-    taken[1].retry()
+    gone, connect = threading.Event(), Link._connect
+
+    def later(link: Link) -> None:
+        gone.wait(SOON)
+        connect(link)
+
+    monkeypatch.setattr(Link, "_connect", later)
+    try:
+        server.ctl("close_all_connections", "a test closes them")
+        until(lambda: ready(server, name) == 20)
+        taken[0].retry()
+        delete(server, name)
+        taken[1].retry()
+    finally:
+        gone.set()
     found: list[int] = []
     until(lambda: bool(found.extend(number_of(each) for each in queue.take(1, 0.1)) or len(found) >= 20))
     assert sorted(found) == list(range(20))
