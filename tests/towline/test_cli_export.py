@@ -43,7 +43,7 @@ class Export:
     def get(self, path: str, **headers: str) -> tuple[int, Any, bytes]:
         names = {name.replace("_", "-"): text for name, text in headers.items()}
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=names), timeout=20) as answer:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=names), timeout=60) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             with error:

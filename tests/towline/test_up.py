@@ -44,7 +44,7 @@ class Up:
 
     def get(self, path: str) -> tuple[int, bytes]:
         try:
-            with urllib.request.urlopen(self.url + path, timeout=20) as response:
+            with urllib.request.urlopen(self.url + path, timeout=60) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -89,7 +89,7 @@ def test_lines_of_a_container_are_found_while_it_runs_and_after_a_clean_stop(
     )
     assert sorted(until(lambda: len(found := running.messages()) == 2 and found) or []) == ["one", "two"]
     assert [hit["message"] for hit in running.search("--stream", "stderr")] == ["two"]
-    assert running.get("/readyz") == (200, b"ready\n")
+    until(lambda: running.get("/readyz") == (200, b"ready\n"))
     assert b"towline_lines_indexed_total" in running.get("/metrics")[1]
     assert running.stop(number) == 0
     assert "Traceback" not in running.log.read_text()
@@ -135,7 +135,12 @@ def test_it_tells_metrics_of_node_and_containers_and_keeps_some_of_them(
     found = until(group) or {}
     assert found["service"] == prefix
     assert found["state"] == "running"
-    assert orjson.loads(running.get("/api/metrics?by=node")[1])["groups"][0]["series"]["memory"][-1] > 0
+
+    def of_node() -> Any:
+        groups = orjson.loads(running.get("/api/metrics?by=node")[1])["groups"]
+        return groups and groups[0]["series"]["memory"][-1]
+
+    assert until(of_node) > 0
     assert running.get("/sd/targets")[0] in (200, 503)
     assert running.get("/api/metrics?by=pod")[0] == 400
     assert running.stop() == 0
