@@ -154,7 +154,9 @@ def test_templates_of_others_stay(namespace: Namespace) -> None:
 
 def test_what_the_user_says_in_the_custom_template_wins(namespace: Namespace) -> None:
     """It holds for the whole server, so for a moment for other tests, too, which it must not harm."""
-    custom = {"settings": {"index.codec": "default"}, "mappings": {"properties": {"trace": {"type": "keyword"}}}}
+    logger = {"type": "keyword", "ignore_above": 777}
+    custom = {"settings": {"index.codec": "default"},
+              "mappings": {"properties": {"log": {"properties": {"logger": logger}}}}}  # fmt: skip
     setup(namespace.url)
     namespace.ask("PUT", f"_component_template/{CUSTOM}", {"template": custom})
     try:
@@ -167,7 +169,8 @@ def test_what_the_user_says_in_the_custom_template_wins(namespace: Namespace) ->
         namespace.ask("DELETE", f"_component_template/{CUSTOM}")
     assert simulated["settings"]["index"]["codec"] == "default", "Towline's own would be best_compression"
     assert simulated["settings"]["index"]["number_of_shards"] == "1"
-    assert simulated["mappings"]["properties"]["trace"] == {"type": "keyword"}
+    assert simulated["mappings"]["properties"]["log"]["properties"]["logger"] == logger
+    assert simulated["mappings"]["properties"]["log"]["properties"]["level"]["type"] == "keyword", "what it leaves"
     assert simulated["mappings"]["properties"]["@timestamp"] == {"type": "date_nanos"}
 
 
