@@ -26,7 +26,7 @@ class Stream:
     def __init__(self) -> None:
         self.namespace = f"roll.{uuid.uuid4().hex[:8]}"
         self.url = f"{SERVER}/logs-docker-{self.namespace}"
-        self.options = f"?namespace={self.namespace}&refresh=now&timeout=5"
+        self.options = f"?namespace={self.namespace}&refresh=now"
 
     def rollover(self) -> None:
         requests.post(f"{self.url}/_rollover", timeout=60).raise_for_status()
