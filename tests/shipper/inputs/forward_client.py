@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Client:
