@@ -23,7 +23,7 @@ from towline.metrics import SERVICES_WITHOUT_LABELS
 JSON = {"towline.parse": "json"}
 
 
-def until(ask: Callable[[], Any], seconds: float = 30) -> Any:
+def until(ask: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := ask()):
         assert time.monotonic() < deadline, "it did not happen"
@@ -83,7 +83,7 @@ class Asking:
 
     def __exit__(self, *error: object) -> None:
         self.labels.stop()
-        self.thread.join(30)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
     def _changed(self) -> None:
@@ -131,9 +131,13 @@ def test_a_service_that_managers_do_not_know_yet_is_waited_for_but_not_for_ever(
         assert asking.labels.of("new") is None
         manager.labels = {"new": JSON}
         assert until(lambda: asking.labels.of("new")) == JSON
-    with Asking(tmp_path / "other", (manager.url,), hold=0.2) as asking:
+    now = [0.0]
+    with Asking(tmp_path / "other", (manager.url,), hold=1, clock=lambda: now[0]) as asking:
         assert asking.labels.of("gone") is None
-        until(lambda: asking.changes == 2)  # the answer, and the end of the waiting
+        until(lambda: asking.changes == 1)  # the answer
+        assert asking.labels.of("gone") is None
+        now[0] = 1.0
+        until(lambda: asking.changes == 2)  # the end of the waiting
         assert asking.labels.of("gone") == {}
         assert "go on without: gone" in caplog.text
 
