@@ -14,6 +14,8 @@ from shipper.rules.routing import LABELS, data_stream
 from shipper.rules.table import read
 from towline import metrics
 from towline.batch import Batch, Origin, Section
+from towline.checks import Mark
+from towline.checks_stores import findings
 from towline.data_streams import DEFAULT, route_of
 from towline.queues.amqp_held import by_store, homeless, packed
 from towline.queues.memory import MemoryQueue
@@ -151,3 +153,18 @@ def test_what_nobody_serves_is_said_again_after_a_while(caplog: pytest.LogCaptur
         for clock[0] in (100.0, 101.0, 99.0 + AGAIN, 101.0 + AGAIN):
             unserved.note("cold", {"web": 1})
     assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("queue", "told"),
+    [("", "`towline up` has one store, main"), ("memory://", "`towline up` has one store, main"),
+     ("stdout://", "all lines leave Towline by --queue")],
+)  # fmt: skip
+def test_check_names_the_stores_that_nobody_can_serve_here(queue: str, told: str) -> None:
+    (finding,) = findings({"cold": ["web", "shop"], "main": ["web"]}, queue, {})
+    assert (finding.mark, finding.text) == (Mark.HINT, f"label towline.store=cold (web, shop): {told}")
+    assert list(findings({"main": ["web"]}, queue, {})) == []
+
+
+def test_check_says_of_a_broker_that_is_away_nothing_more_here() -> None:
+    assert list(findings({"cold": ["web"]}, "amqp://guest@127.0.0.1:1/", {})) == []

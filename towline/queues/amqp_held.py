@@ -67,10 +67,13 @@ def by_store(batch: Batch) -> list[tuple[str, Batch]]:
 
 def packed(batch: Batch, exchange: str, limit: int, places: Iterator[int], confirmed: Callable[[], None]) -> list[Held]:
     """The batch as messages of about `limit` bytes, mostly one; `confirmed` is called after the last of them."""
-    bodies = [(store, part, body) for store, whole in by_store(batch)
+    stores = by_store(batch)
+    bodies = [(store, part, body) for store, whole in stores
               for part, body in bodies_of(whole, whole.encode(), limit)]  # fmt: skip
     then = Last(len(bodies), confirmed) if len(bodies) > 1 else confirmed
     now = time.time()
+    if stores[0][1] is batch:
+        return [Held(next(places), exchange, body, properties(part, now), part.size, then) for _, part, body in bodies]
     return [_held(next(places), exchange, part, body, now, then, store) for store, part, body in bodies]
 
 

@@ -4,6 +4,9 @@
                 ▲                                                                              │ can't be read
                 └───────────────────────────────── towline.dead ◀──────────────────────────────┘
 
+What a label sends to another store than the default one goes to that store's queue, towline.logs.NAME, in messages of
+its own; nothing of this is there for who names no store.
+
 Two connections, because a broker that is short of memory or disk stops reading from those that publish, and
 acknowledgements have to go on then. Each is made at the first use, and for ever again (amqp_link.py). What is declared
 is in amqp_topology.py, what a message looks like in amqp_message.py, what a URL may say in amqp_url.py.
