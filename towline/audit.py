@@ -21,6 +21,8 @@ from towline.stores import Store
 
 _IDENTITY = re.compile(rb'^\{"create":\{"_id":"([^"]+)"', re.MULTILINE)
 _BY_SEQUENCE = re.compile(r"([oe]s)\d+$")
+_LISTENED = re.compile(r".{39}[nr]")
+"""Identities of lines that came by a listener (shipper.inputs.sections)."""
 _STAMP = 30
 _PAUSE = 0.02
 SILENCE = 20.0
@@ -47,11 +49,18 @@ class Finding:
     ahead: int = 0
     """Lines that the shipper has not been confirmed yet: behind its checkpoint's highest stamp."""
     double: int = 0
+    listened: int = 0
+    """Lines in the store that came by a listener: no log tells what they should be."""
     unreadable: str = ""
 
     @property
     def lost(self) -> int:
         return sum(part.count for part in self.missing)
+
+    @property
+    def only_listened(self) -> bool:
+        """Its log driver sends its lines to a listener, and its log was not read."""
+        return bool(self.listened) and not self.stored
 
     @property
     def clean(self) -> bool:
@@ -74,8 +83,11 @@ def compare(
     missing. `reading`: what is said about its lines, which are joined and dropped as the shipper does it.
     """
     finding = Finding(container)
-    stored, elsewhere = _held(store, container.id, since, until)
+    stored, elsewhere, finding.listened = _held(store, container.id, since, until)
     finding.stored = sum(count for identity, count in stored.items() if not identity.endswith("g"))
+    if finding.only_listened:
+        source.close()
+        return finding
     logged, first = [], ""
     try:
         for identity in _identities(source, container, max_line, reading):
@@ -93,16 +105,21 @@ def compare(
     return finding
 
 
-def _held(store: Store, container: str, since: str, until: str) -> tuple[Counter[str], dict[str, str]]:
-    """How often the store has each identity; and the stamps of those that do not begin with theirs."""
+def _held(store: Store, container: str, since: str, until: str) -> tuple[Counter[str], dict[str, str], int]:
+    """How often the store has each identity; the stamps of those that do not begin with theirs; and, left out of both,
+    how many came by a listener."""
     held: Counter[str] = Counter()
+    listened = 0
     elsewhere: dict[str, str] = {}
     for identity, stamp in store.identities(container, since, until):
+        if _LISTENED.match(identity):
+            listened += 1
+            continue
         plain = _plain(identity)
         held[plain] += 1
         if not plain.startswith(stamp):
             elsewhere[plain] = stamp
-    return held, elsewhere
+    return held, elsewhere, listened
 
 
 def _twice(stored: Counter[str]) -> int:

@@ -26,6 +26,7 @@ _COLUMNS = {
     "towline_lines_dead_lettered_total": "dead_lettered",
     "towline_lines_dropped_total": "dropped",
     "towline_lines_in_flight": "in_flight",
+    "towline_lines_listened_total": "listened",
 }
 
 
@@ -40,6 +41,8 @@ class Account:
     dead_lettered: int = 0
     dropped: int = 0
     in_flight: int = 0
+    listened: int = 0
+    """Of those that were read, lines that came by a listener: no log has them."""
 
     @property
     def again(self) -> int:

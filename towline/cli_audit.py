@@ -126,6 +126,8 @@ def _ledger(urls: Sequence[str]) -> bool:
     click.echo("ledger since the start of Towline:  read = indexed + dead-lettered + dropped + in flight")
     for service, last in sorted(found.items()):
         click.echo(_sum(service, closed.get(service, last)))
+    if listened := sum(account.listened for account in found.values()):
+        click.echo(f"  - {listened} of the lines read came by listeners: they are in no log, and in this sum alone")
     return found.keys() <= closed.keys()
 
 
@@ -187,10 +189,15 @@ def _tell_elsewhere(container: Any, stores: Sequence[str]) -> None:
 def _tell(finding: Any) -> bool:
     """Print one container's line, and what is wrong below it; whether nothing is."""
     origin = finding.container.origin
+    if finding.only_listened:
+        click.echo(f"  - {escape(origin.service)} {escape(origin.container_name)}: {finding.listened} lines by a "
+                   "listener in the store; they are in no log, and are not compared")  # fmt: skip
+        return True
     click.echo(
         f"  {'✓' if finding.clean else '✗'} {escape(origin.service)} {escape(origin.container_name)}: {finding.logged}"
         f" in the log, {finding.stored} in the store, {finding.lost} missing, {finding.double} double"
         + (f", {finding.ahead} not read yet" if finding.ahead else "")
+        + (f", {finding.listened} more by a listener, not compared" if finding.listened else "")
         + (f"; the log can't be read: {escape(finding.unreadable)}" if finding.unreadable else "")
     )
     for part in finding.missing[:SHOWN]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Generators, Up, finished, run
+from docker.types import LogConfig
+from harness import Generators, Up, finished, run, wait_until
+from ports import free_port
 
 Make = Callable[..., Up]
 
@@ -58,6 +60,24 @@ def test_a_line_stored_twice_is_named(up: Make, generators: Generators) -> None:
     code, said = audit(node, generators.prefix, "--no-ledger")
     assert code == 1
     assert f"0 missing, {doubled} double" in said
+
+
+@pytest.mark.engine
+def test_lines_that_came_by_a_listener_are_in_no_log_and_that_is_said(up: Make, generators: Generators) -> None:
+    port = free_port()
+    node = up("--listen-forward", f"127.0.0.1:{port}").start()
+    # The engine keeps a copy of such lines for `docker logs`, of the same times under other identities.
+    options = {"fluentd-address": f"127.0.0.1:{port}", "fluentd-sub-second-precision": "true"}
+    finished(generators.shell("sent", "echo 1; echo 2; echo 3", log_config=LogConfig(type="fluentd", config=options)))
+    finished(generators.start("read", 20))
+    wait_until(lambda: sum(own["indexed"] for own in node.ledger().values()) == 23, 60, "23 lines stored")
+    node.quiet()
+    code, said = audit(node, generators.prefix)
+    assert code == 0, said
+    sent = f"{generators.prefix}-sent"
+    assert f"- {sent} {sent}: 3 lines by a listener in the store; they are in no log, and are not compared" in said
+    assert "- 3 of the lines read came by listeners" in said
+    assert f"{generators.prefix}-read: 20 in the log, 20 in the store, 0 missing, 0 double" in said
 
 
 def take_out_a_block(store: Path) -> int:

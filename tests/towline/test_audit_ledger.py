@@ -79,6 +79,17 @@ def test_the_halves_of_a_pipeline_are_one_sum(serve: Serve) -> None:
     assert account.open == 0
 
 
+def test_lines_that_came_by_listeners_are_told_once_for_all_services(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("towline.cli_audit._findings", lambda *_: iter(()))  # no engine: what matters is the ledger
+    CliRunner().invoke(cli, ["setup", "--data", str(tmp_path)])
+    listened = '# TYPE towline_lines_listened counter\ntowline_lines_listened_total{service="%s"} 7.0\n'
+    code, said = audit(tmp_path, "--metrics", serve(SHIPPER + listened % "web"), "--metrics", serve(INDEXER))
+    assert (code, "- 7 of the lines read came by listeners" in said) == (0, True)
+    assert "listeners" not in audit(tmp_path, "--metrics", serve(SHIPPER), "--metrics", serve(INDEXER))[1]
+
+
 def test_counters_of_another_program_are_no_ledger(serve: Serve) -> None:
     with pytest.raises(TowlineError, match="no counters of Towline"):
         added_up([serve(SHIPPER), serve("# TYPE go_goroutines gauge\ngo_goroutines 7\n")])
