@@ -17,6 +17,7 @@ from towline.config import (
     ENGINE,
     ENGINE_ROOT,
     EVENTS,
+    EVENTS_QUEUE,
     EXCLUDE,
     INCLUDE,
     KEEP_AGE,
@@ -49,7 +50,7 @@ KEEPING = (KEEP_AGE, KEEP_SIZE)
 
 
 @click.command(short_help="Collect logs and serve them, in one process.")
-@options(DATA, STATE, LISTEN, *READING, *LISTENING, *KEEPING, *MEASURING, LOG_LEVEL)
+@options(DATA, STATE, LISTEN, *READING, *LISTENING, EVENTS, EVENTS_QUEUE, *KEEPING, *MEASURING, LOG_LEVEL)
 def up(**values: Any) -> None:
     """Collect the logs of all containers here and serve them, in one process.
 
@@ -58,6 +59,7 @@ def up(**values: Any) -> None:
     towline up --data /srv/towline --keep-age 30d --keep-size 100G
     towline up --exclude 'ci-*' --exclude scratch
     TOWLINE_TOKEN_FILE=/run/secrets/towline towline up --listen :8514
+    towline up --events --queue amqp://shop@broker/
 
     Then `towline search` and `towline tail` in another terminal, or the HTTP address that the log names. Ctrl-C or
     SIGTERM stops it with every line delivered or spooled; a second one is less patient. Nothing is lost either way.
@@ -80,6 +82,8 @@ def up(**values: Any) -> None:
             memory=values["memory"],
             token=config.secret(TOKEN),
             export=export_settings(values),
+            events=values["events"] or "",
+            broker=events_broker(values["events"], values["queue"]),
         )
     )
 
@@ -142,6 +146,20 @@ def index(queue: str | None, store: str | None, data: Path | None, **values: Any
             name=values["store_name"],
         )
     )
+
+
+def events_broker(events: str | None, given: str | None) -> str:
+    """The URL of the broker that `up` takes domain events from, "" where it takes none."""
+    if not events:
+        if given:
+            log.warning("--%s has no effect without --%s: lines stay in this process", QUEUE.name, EVENTS.name)
+        return ""
+    url = given or config.secret(QUEUE)
+    if urlsplit(url).scheme not in ("amqp", "amqps"):
+        raise UsageError(
+            f"up --events needs --queue amqp://HOST (or {QUEUE.variable}, {QUEUE.variable}_FILE): the broker of events"
+        )
+    return url
 
 
 def _given(setting: config.Setting) -> bool:

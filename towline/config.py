@@ -178,6 +178,8 @@ QUEUE_SHARED_KEY = Setting("queue-shared-key", str, None, "Key that the receiver
                            secret=True)  # fmt: skip
 EVENTS = Setting("events", str, None, "Exchange of the queue's broker whose messages are domain events, to be stored "
                  "as well. Without a value: `events`.", flag="events")  # fmt: skip
+EVENTS_QUEUE = replace(QUEUE, help="Broker that --events takes domain events from, amqp://USER@HOST/ or amqps://"
+                       "USER@HOST/VHOST. Lines don't go there.")  # fmt: skip
 STORE = Setting("store", str, None, "Store URL: sqlite:///DIR, or https://HOST:9200 (Elasticsearch; several hosts with "
                 "commas). Default: the store below --data.", filed=True)  # fmt: skip
 STORE_NAME = Setting("store-name", StoreName(), MAIN, "What labels (`towline.store`) call this store. Another name "

@@ -1,12 +1,16 @@
 """Everything in one process: shipper, memory queue, indexer, SQLite store, HTTP. The same parts that run apart."""
 
 import logging
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from exporters.history import History
 from exporters.serve import Exporter, ExportSettings
+from indexer.events import batch_of
 from indexer.index import Indexer
+from indexer.ledger import count_events
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, api, api_pipeline, api_views, health, memory, page
 from towline.config import STORE, masked
@@ -17,6 +21,9 @@ from towline.queues import Queue, open_queue
 from towline.service import Actor, Group, signals
 from towline.stores import Retention, Store, open_store
 
+if TYPE_CHECKING:  # it and its library are loaded where events are asked for
+    from towline.queues.amqp_events import EventQueue
+
 log = logging.getLogger(__name__)
 
 MOST_TAILS = 16
@@ -24,7 +31,8 @@ MOST_TAILS = 16
 
 @dataclass(frozen=True)
 class UpSettings:
-    """`memory` bounds the queue in bytes; `token` "" means that `/api` is open."""
+    """`memory` bounds the queue in bytes; `token` "" means that `/api` is open. events: the exchange that domain events
+    are taken from, of the broker with the URL `broker`; "": none are."""
 
     store: str
     listen: tuple[str, int]
@@ -33,6 +41,8 @@ class UpSettings:
     memory: int
     token: str = ""
     export: ExportSettings = field(default_factory=ExportSettings)
+    events: str = ""
+    broker: str = ""
 
 
 def up(settings: UpSettings) -> None:
@@ -53,7 +63,10 @@ def up(settings: UpSettings) -> None:
         QUEUE_BYTES.set_function(queue.depth)
         exporter = Exporter(settings.export)
         parts.callback(exporter.close)
-        group = Group(_actors(settings, queue, store, exporter))
+        events = _events(settings)
+        if events:
+            parts.callback(events.close)
+        group = Group(_actors(settings, queue, store, exporter, events))
         with signals(group):
             group.run()
     rest = "what was in flight is read again at the next start" if group.left else "all that was read is safe"
@@ -67,7 +80,20 @@ def _say(settings: UpSettings) -> None:
     log.info("towline %s starts", __version__, extra={"store": settings.store, **chosen, **bounds})
 
 
-def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter) -> dict[str, Actor]:
+def _events(settings: UpSettings) -> "EventQueue | None":
+    """Where domain events come from; raises UsageError for a URL that is no broker's."""
+    if not settings.events:
+        return None
+    from towline.queues.amqp_events import EventQueue
+
+    return EventQueue(
+        settings.broker, settings.events, settings.memory // 4, lambda event: batch_of(event, time.time_ns())
+    )
+
+
+def _actors(
+    settings: UpSettings, queue: Queue, store: Store, exporter: Exporter, events: "EventQueue | None"
+) -> dict[str, Actor]:
     """In the order of stopping: what the shipper still hands over, the indexer still stores."""
     shipper = Shipper(queue, settings.ship, lost=lambda: store.damaged)
     indexer = Indexer(queue, store)
@@ -76,6 +102,11 @@ def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter
         "indexer": lambda: indexer.problem,
         "store": health.of_check(store.check),
     }
+    storing: dict[str, Actor] = {}
+    if events:
+        storer = Indexer(events, store, count=count_events)
+        storing["events"] = storer
+        problems |= {"events": lambda: storer.problem, "events' queue": health.of_check(events.check)}
     tails = Tails(MOST_TAILS)
     history = History(exporter.containers, exporter.happenings)
     pages = {**api.handlers(store, tails), "/api/metrics": history.handler(), **health.handlers(REGISTRY, problems)}
@@ -85,5 +116,5 @@ def _actors(settings: UpSettings, queue: Queue, store: Store, exporter: Exporter
     site = Site(api.with_index(pages), hosts=known_hosts(settings.listen[0]), token=settings.token)
     server = HttpServer(site, settings.listen, tails)
     log.info("listening", extra={"url": server.url})
-    actors: dict[str, Actor] = {"shipper": shipper, "indexer": indexer, "http": server}
+    actors: dict[str, Actor] = {"shipper": shipper, "indexer": indexer, **storing, "http": server}
     return actors | {"history": history, "exporter": exporter}
