@@ -68,5 +68,5 @@ def test_a_container_that_the_engine_fails_over_costs_no_other(
         assert inventory.node == "n1"
     finally:
         watch.stop()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
