@@ -41,7 +41,7 @@ def unanswered() -> int:
 def main() -> None:
     point = tempfile.mkdtemp(prefix="towline-dead-")
     device = mount_dead(point)
-    collector = FileSystem(Host(ignored_mounts="^/(dev|proc|sys)($|/)"), StatFs(timeout=1.0, patience=0.05))
+    collector = FileSystem(Host(ignored_mounts="^/(dev|proc|sys)($|/)"), StatFs(timeout=5.0, patience=0.05))
     print("dead", errors(collector, point))
     print("dead", errors(collector, point))
     print("unanswered calls", unanswered())

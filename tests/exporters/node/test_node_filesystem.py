@@ -80,7 +80,7 @@ def test_dead_mounts_are_errors_do_not_hold_up_the_others_and_are_not_asked_agai
 ) -> None:
     points = [f"/dead{number}" for number in range(4)] + ["/ok", "/z-broken", "/z-ok"]
     put("proc/1/mounts", "".join(f"d {point} ext4 rw 0 0\n" for point in points))
-    collector = FileSystem(host, StatFs(timeout=3.0, patience=0.01, statfs=hanging))
+    collector = FileSystem(host, StatFs(timeout=6.0, patience=0.01, statfs=hanging))
 
     def errors() -> dict[str, float]:
         found = samples(collector.collect())["node_filesystem_device_error"]
@@ -97,7 +97,7 @@ def test_dead_mounts_are_errors_do_not_hold_up_the_others_and_are_not_asked_agai
     assert len(warned) == 5, "each told once"
 
     hanging.let_go.set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(errors()[point] for point in points if "dead" in point):
         assert time.monotonic() < deadline, "mounts that answer again are told again"
 
@@ -106,9 +106,9 @@ def test_a_scrape_ends_by_its_deadline_though_nothing_answers(hanging: Hanging) 
     statfs = StatFs(timeout=0.2, patience=0.01, statfs=hanging)
     begin = time.monotonic()
     assert statfs([f"/dead{number}" for number in range(100)]) == {}
-    assert time.monotonic() - begin < 10, "not a hundred times the patience of a kernel"
+    assert time.monotonic() - begin < 60, "not a hundred times the patience of a kernel"
     hanging.let_go.set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(statfs(["/a", "/b"])) < 2:
         assert time.monotonic() < deadline
 
@@ -122,7 +122,7 @@ def test_threads_do_not_pile_up_once_mounts_answer_again(hanging: Hanging) -> No
     statfs([f"/dead{number}" for number in range(5)])
     assert len(workers()) > 1
     hanging.let_go.set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(workers()) > 1:
         assert time.monotonic() < deadline
         statfs(["/ok"])
