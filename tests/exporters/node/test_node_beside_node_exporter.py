@@ -6,7 +6,6 @@ or close; it has to agree in one of several rounds, except where the value is an
 
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import pytest
+from ports import free_port
 
 from exporters.exposition import render
 from exporters.node import COLLECTORS, OPTIONAL, Host, collectors
@@ -91,9 +91,7 @@ def theirs(missing_part: Callable[[str], NoReturn]) -> Iterator[Callable[[], Rea
     program = shutil.which("prometheus-node-exporter")
     if program is None:
         missing_part("prometheus-node-exporter is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         program,
         f"--web.listen-address=127.0.0.1:{port}",
@@ -109,7 +107,7 @@ def theirs(missing_part: Callable[[str], NoReturn]) -> Iterator[Callable[[], Rea
         yield lambda: read(fetch(f"http://127.0.0.1:{port}/metrics", exporter))
     finally:
         exporter.terminate()
-        exporter.wait(20)
+        exporter.wait(60)
 
 
 def fetch(url: str, exporter: "subprocess.Popen[bytes]") -> str:
@@ -161,7 +159,7 @@ def test_types_and_helps_are_the_same(rounds: list[Round]) -> None:
 
 def test_labels_are_the_same_in_some_round(look: Callable[[], Round]) -> None:
     wrong = {*differing_labels(*look())}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while wrong and time.monotonic() < deadline:
         wrong &= {*differing_labels(*look())}
     assert wrong == set()
@@ -181,7 +179,7 @@ def chosen(labels: Labels) -> bool:
 def test_values_are_the_same_in_some_round(look: Callable[[], Round]) -> None:
     agreed = values(*look())
     assert len(agreed) > 200
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not all(agreed.values()) and time.monotonic() < deadline:
         again = values(*look())  # without the series of an interface that went meanwhile
         agreed = {key: agreed[key] or again[key] for key in agreed.keys() & again.keys()}
@@ -205,9 +203,17 @@ def agrees(theirs: float, first: float, last: float) -> bool:
     return min(first, last) - slack <= theirs <= max(first, last) + slack
 
 
-def test_restless_values_are_near(rounds: list[Round]) -> None:
-    """Memory and space in use, within a tenth: a wrong unit or field would be far off."""
-    ours, exporter, _ = rounds[-1]
+def test_restless_values_are_near_in_some_round(look: Callable[[], Round]) -> None:
+    """Memory and space in use, within a third: a wrong unit or field would be far off. What others start between two
+    looks may take more."""
+    far = {*far_off(*look())}
+    deadline = time.monotonic() + 60
+    while far and time.monotonic() < deadline:
+        far &= {*far_off(*look())}
+    assert far == set()
+
+
+def far_off(ours: Read, exporter: Read, _: Read) -> Iterator[tuple[str, Labels]]:
     near = [
         name
         for name in ours.series.keys() & exporter.series.keys()
@@ -216,7 +222,8 @@ def test_restless_values_are_near(rounds: list[Round]) -> None:
     assert len(near) > 15
     for name in near:
         for labels in ours.series[name].keys() & exporter.series[name].keys():
-            assert ours.series[name][labels] == pytest.approx(exporter.series[name][labels], rel=0.3, abs=1), name
+            if ours.series[name][labels] != pytest.approx(exporter.series[name][labels], rel=0.3, abs=1):
+                yield name, labels
 
 
 def test_counters_do_not_go_back(rounds: list[Round]) -> None:
