@@ -136,7 +136,14 @@ def test_it_says_inside_what_it_says_outside(
     inside = Inside(engine, f"{prefix}-{uuid.uuid4().hex[:4]}", engine_url, *HARDENED)
     until(lambda: knows(inside.text(), busy), inside.log)
     until(lambda: knows(outside.text(), busy), outside.log)
-    before, told, after = (parsed(each.text()) for each in (outside, inside, outside))
+    one = ("id", f"/docker/{busy}")
+
+    def look() -> tuple[Samples, ...] | None:
+        """Unless a device was used for the first time in between."""
+        found = tuple(parsed(each.text()) for each in (outside, inside, outside))
+        return found if only(found[0], one).keys() == only(found[1], one).keys() else None
+
+    before, told, after = until(look, lambda: "other series inside than outside")
     assert broken(inside.text()) == [], inside.log()
     of_container(before, told, after, busy)
     of_node(before, told, after)
@@ -150,7 +157,9 @@ def test_who_may_not_look_into_layers_is_told_so_and_all_the_rest_is_there(
     inside = Inside(engine, f"{prefix}-{uuid.uuid4().hex[:4]}", engine_url, *HARDENED, "--user=65534:65534",
                     f"--group-add={group}")  # fmt: skip
     until(lambda: knows(inside.text(), busy) and broken(inside.text()) == ["layers"], inside.log)
-    assert inside.log().count("run as root (userns-remap: with DAC_READ_SEARCH)") == 1
+    advice = "run as root (userns-remap: with DAC_READ_SEARCH)"
+    until(lambda: advice in inside.log(), inside.log)
+    assert inside.log().count(advice) == 1
     assert "Traceback" not in inside.log()
 
 
@@ -206,7 +215,9 @@ def of_node(before: Samples, told: Samples, after: Samples) -> None:
         lasting = before[name].keys() & after[name].keys()
         assert lasting, name
         for labels in lasting:
-            assert before[name][labels] <= told[name][labels] <= after[name][labels], (name, labels)
+            # The kernel's idle and iowait go back a little; each exporter hides that by itself.
+            slack = 0.1 if dict(labels).get("mode") in ("idle", "iowait") else 0
+            assert before[name][labels] - slack <= told[name][labels] <= after[name][labels] + slack, (name, labels)
     root = {name for name, labels in only(told, ("id", "/"))}
     assert root == {name for name, labels in only(before, ("id", "/"))}
     low, cpu, high = (value_of(only(each, ("id", "/")), "container_cpu_usage_seconds_total")
