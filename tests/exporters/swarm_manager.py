@@ -15,11 +15,13 @@ NETWORK = (
     "ip link set lo up; ip link add node0 type veth peer name node1; ip link set node1 up;"
     "ip addr add 10.77.0.1/24 dev node0; ip link set node0 up; exec "
 )
+PATIENCE = 120.0
+"""Seconds that anything may take on a busy machine; only a failure waits so long."""
 SERVE = "mkdir /w; echo 'asked 1' >/w/metrics; exec httpd -f -p {port} -h /w"
 
 
 def until(ask: Callable[[], Any], seconds: float = 60, what: Callable[[], str] = lambda: "") -> Any:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + max(seconds, PATIENCE)
     while not (found := ask()):
         assert time.monotonic() < deadline, f"it did not happen; {what()}"
         time.sleep(0.2)
@@ -54,9 +56,9 @@ class Manager:
 
     def get(self, pid: int, url: str) -> Any:
         """JSON or text of a URL as seen from the network of a process; None where it does not answer."""
-        script = "import sys,urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())"
+        script = "import sys,urllib.request as r; print(r.urlopen(sys.argv[1], timeout=60).read().decode())"
         done = subprocess.run(
-            self.inside(pid, sys.executable, "-c", script, url), capture_output=True, text=True, timeout=30,
+            self.inside(pid, sys.executable, "-c", script, url), capture_output=True, text=True, timeout=120,
             check=False)  # fmt: skip
         if done.returncode:
             return None
