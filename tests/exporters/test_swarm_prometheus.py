@@ -119,7 +119,7 @@ def test_shippers_are_told_the_labels_of_services_and_of_nodes_and_nothing_else(
     finally:
         engine.close()
     exporter.docker("service", "update", "-d", "--no-resolve-image", "--label-rm", "towline.parse", "inner")
-    until(lambda: told()[service_id]["labels"] == {"co.elastic.logs/enabled": "true"}, 60)
+    until(lambda: told().get(service_id, {}).get("labels") == {"co.elastic.logs/enabled": "true"}, 60)
 
 
 def _node_labels_are_told(exporter: Manager, engine: Engine) -> None:
