@@ -31,7 +31,7 @@ class Sizes:
     rounds: int = 2
     speakers: int = 100
     quiet: int = 500
-    idle: float = 12
+    idle: float = 10
     latency: float = 16
     embedded: int = 2_000_000
     growth: int = 200_000

@@ -3,8 +3,8 @@
 An entry is what the engine wrote as one record: a whole line, or a part of a line longer than 16 KiB. Columns, not
 objects: a block of thousands of entries is cut by a few C calls, and nothing here exists per entry but list slots.
 
-Nothing of this is changed once it is made. It is not `frozen` all the same: that makes making one take three times as
-long, and where containers say a line now and then, some are made for each line.
+Nothing of this is changed once its source has handed it out. It is not `frozen` all the same: that makes making one
+take three times as long, and where containers say a line now and then, some are made for each line.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,6 +57,7 @@ class Entries:
     runs: per stream, the stamp of its last entry before these and how many adjacent ones share it.
     place: where the last entry ends, for sources that have places.
     ends: the offset right after each entry, for sources that have places.
+    end: the position right after the last entry, where it is known.
     """
 
     stamps: Sequence[bytes]
@@ -70,6 +71,7 @@ class Entries:
     runs: Mapping[bytes, tuple[bytes, int]] = field(default_factory=dict)
     place: Place | None = None
     ends: Sequence[int] = field(default=())
+    end: Position | None = None
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -81,6 +83,8 @@ class Entries:
         """Right after the first `count` entries; `before` for 0."""
         if count == 0:
             return self.before
+        if count == len(self.stamps) and self.end is not None:
+            return self.end
         stream, stamp = self.stream(count - 1), self.stamps[count - 1]
         return Position(stream, stamp, self._nth(count - 1), self._high(count), self._place(count))
 

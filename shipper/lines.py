@@ -23,6 +23,7 @@ from shipper.entries import STDERR, STDOUT, Entries, Position
 from shipper.ruled import Ruled
 
 _LETTER = {STDOUT: b"o", STDERR: b"e"}
+_DIGITS = [b"%03d" % number for number in range(1000)]
 
 
 @dataclass(slots=True)
@@ -44,8 +45,14 @@ class State:
 
     def copy(self) -> "State":
         # Not `replace`, here and in resume.py: it takes three times as long, and this is done for every look at a log.
-        streams = {name: StreamState(old.high, old.ordinal, old.pieces) for name, old in self.streams.items()}
-        return State(self.sequence, streams)
+        out, err = self.streams[STDOUT], self.streams[STDERR]
+        return State(
+            self.sequence,
+            {
+                STDOUT: StreamState(out.high, out.ordinal, out.pieces),
+                STDERR: StreamState(err.high, err.ordinal, err.pieces),
+            },
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -102,7 +109,8 @@ class LineMaker:
         self._end: Position | None = None
         self._out: list[bytes] = []
         self._stamps: list[bytes] = []
-        self._split = self._dropped = 0
+        """Of these lines, the smallest and the largest at least."""
+        self._count = self._split = self._dropped = 0
         self._clean: tuple[int, State] | None = None
         """The newest entry of this feed before which no event was open, and the state before it."""
 
@@ -111,7 +119,10 @@ class LineMaker:
         if entries.gap:
             self._gap(entries)
         if self._plain(entries):
-            self._columns(entries)
+            if len(entries) == 1:
+                self._emit(entries.stream(0), entries.stamps[0], entries.texts[0])
+            else:
+                self._columns(entries)
             self.safe = (entries.position(len(entries)), self.state.copy())
         else:
             self._each(entries)
@@ -151,8 +162,7 @@ class LineMaker:
             return False
         if self.ruled and self.ruled.joining:
             return False
-        stream = self.state.streams[entries.streams]
-        stamps = list(entries.stamps)
+        stream, stamps = self.state.streams[entries.streams], entries.stamps
         return (
             not stream.pieces
             and stamps[0] > stream.high
@@ -178,9 +188,10 @@ class LineMaker:
         out[1::9] = stamps
         out[3::9] = stamps
         out[5::9] = entries.texts
-        out[7::9] = [b"%d" % number for number in range(first, first + count)]
+        out[7::9] = _numbers(first, count)
         self._out.append(b"".join(out))
-        self._stamps += stamps
+        self._stamps += stamps[0], stamps[-1]  # in their order, as `_plain` has seen
+        self._count += count
 
     def _each(self, entries: Entries) -> None:
         self._clean = None
@@ -252,6 +263,7 @@ class LineMaker:
             % (stamp, self._mark, self._ordinal(stream, stamp), stamp, text, stream, self.state.sequence, tail)
         )
         self._stamps.append(stamp)
+        self._count += 1
 
     def _hand_on(self, ruled: Ruled, stream: bytes, stamp: bytes, text: bytes, flag: bytes, at: int | None) -> None:
         if (
@@ -301,6 +313,7 @@ class LineMaker:
             )
         )
         self._stamps.append(stamp)
+        self._count += 1
 
     def _start(self, stamp: bytes) -> int:
         return self.state.sequence or _microseconds(stamp)
@@ -311,18 +324,31 @@ class LineMaker:
             docs, times, dropped = self.ruled.take()
             self._out.append(docs)
             self._stamps += times
+            self._count += len(times)
             self._dropped += dropped
 
     def _take(self, damaged: int) -> Lines | None:
         self._through()
-        if not self._stamps and not self._dropped:
+        if not self._count and not self._dropped:
             return None
         first, last = (min(self._stamps), max(self._stamps)) if self._stamps else (b"", b"")
-        lines = Lines(b"".join(self._out), len(self._stamps), first.decode(), last.decode(), self._split, damaged,
+        lines = Lines(b"".join(self._out), self._count, first.decode(), last.decode(), self._split, damaged,
                       self._dropped)  # fmt: skip
         self._out, self._stamps = [], []
-        self._split = self._dropped = 0
+        self._count = self._split = self._dropped = 0
         return lines
+
+
+def _numbers(first: int, count: int) -> list[bytes]:
+    """`count` numbers from `first` on, in digits; those of one thousand share what stands before the last three."""
+    if first < 1000 or count < 10:
+        return [b"%d" % number for number in range(first, first + count)]
+    found: list[bytes] = []
+    for thousand in range(first // 1000, (first + count - 1) // 1000 + 1):
+        start, stop = max(0, first - 1000 * thousand), min(1000, first + count - 1000 * thousand)
+        head = b"%d" % thousand
+        found += [head + digits for digits in _DIGITS[start:stop]]
+    return found
 
 
 def _microseconds(stamp: bytes) -> int:

@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from prometheus_client import Counter
-
 from shipper.hold import OLD, Allowance, Hold, stamp_of
 from shipper.parcel import Filling, Giver, Markable, Parcel
 from shipper.spool import Spool, Token
@@ -29,6 +27,8 @@ LINGER = 0.05
 """Seconds that a batch may wait for more of what is being read at full speed: fewer, larger messages cost less."""
 SPOOL_AFTER = 1.0
 """Seconds for which the queue takes nothing before urgent parcels are spooled."""
+CALM = 256 << 10
+"""Bytes that are not confirmed yet, up to which their confirm ends no wait: it is heard in the next round."""
 DRAIN_WINDOW = 16
 """Batches of the spool that may be out at the queue at a time."""
 DRAIN_RATE = 8 << 20
@@ -63,6 +63,8 @@ class Outbox:
         """What the queue took and has not confirmed, by id, oldest first."""
         self._confirmed: deque[Parcel | tuple[Token, Batch]] = deque()
         self._bytes = 0
+        self.safe = 0
+        """Bytes of all lines that were in memory and are confirmed or spooled."""
         self._draining = 0
         self._drain = Allowance(DRAIN_RATE)
         self._took = 0.0
@@ -105,8 +107,6 @@ class Outbox:
 
     def add(self, tail: Giver, section: Section, mark: Markable, now: float) -> None:
         """Take a section just read; it leaves with the next flush."""
-        metrics.of(metrics.LINES_READ, section.origin.service).inc(section.count)
-        metrics.of(metrics.LINES_IN_FLIGHT, section.origin.service).inc(section.count)
         tail.behind = section.last < stamp_of(int(self._wall()) - OLD)
         filling = self._old if tail.behind else self._new
         filling.add(tail, section, mark, now)
@@ -128,6 +128,9 @@ class Outbox:
 
     def _close(self, filling: Filling, now: float) -> None:
         batch = Batch(tuple(filling.sections), node=self._node)
+        for service, lines in _lines(batch).items():
+            metrics.of(metrics.LINES_READ, service).inc(lines)
+            metrics.of(metrics.LINES_IN_FLIGHT, service).inc(lines)
         parcel = Parcel(batch, filling.marks, filling.urgent, now, old=filling is self._old)
         if parcel.old:
             self._old = Filling()
@@ -169,14 +172,14 @@ class Outbox:
         if not self._queue.offer(parcel.batch, partial(self._confirm, parcel)):
             del self._offered[id(parcel)]
             return False
-        _count(metrics.LINES_PUBLISHED, parcel.batch)
-        metrics.BATCH_BYTES.observe(parcel.batch.size)
+        _count_published(parcel.batch)
         self._took = now
         return True
 
     def _confirm(self, item: "Parcel | tuple[Token, Batch]") -> None:
         self._confirmed.append(item)
-        self._wake()
+        if self._waiting or self._backlog or self._draining or self._bytes > min(CALM, self._memory // 4):
+            self._wake()
 
     def save_all(self) -> None:
         """Spool everything that is not confirmed, also what the queue has taken: this process is about to end."""
@@ -225,15 +228,14 @@ class Outbox:
     def _drain_some(self, now: float) -> bool:
         """Offer the oldest of the spool, beside what was read just now; False where the queue takes no more."""
         self._drain.refill(now)
-        while self._draining < DRAIN_WINDOW and self._drain.left > 0 and self._may_go(now):
+        while self._spool.bytes and self._draining < DRAIN_WINDOW and self._drain.left > 0 and self._may_go(now):
             head = self._spool.head()
             if head is None:
                 break
             if not self._queue.offer(head[1], partial(self._confirm, head)):
                 self._spool.put_back(head[0])
                 return False
-            _count(metrics.LINES_PUBLISHED, head[1])
-            metrics.BATCH_BYTES.observe(head[1].size)
+            _count_published(head[1])
             self._hold.gone(head[1].size)
             self._draining += 1
             self._drain.left -= head[1].size
@@ -257,11 +259,12 @@ class Outbox:
             mark.done = True
             self._moved.add(tail)
         self._bytes -= parcel.batch.size
+        self.safe += parcel.batch.size
 
     def _landed(self, batch: Batch) -> None:
-        for section in batch.sections:
-            metrics.of(metrics.LINES_CONFIRMED, section.origin.service).inc(section.count)
-            metrics.of(metrics.LINES_IN_FLIGHT, section.origin.service).dec(section.count)
+        for service, lines in _lines(batch).items():
+            metrics.of(metrics.LINES_CONFIRMED, service).inc(lines)
+            metrics.of(metrics.LINES_IN_FLIGHT, service).dec(lines)
 
     def _forget(self, token: Token) -> None:
         self._draining -= 1
@@ -280,6 +283,16 @@ class Outbox:
         self._lost = lost
 
 
-def _count(counter: Counter, batch: Batch) -> None:
+def _count_published(batch: Batch) -> None:
+    metrics.BATCH_BYTES.observe(batch.size)
+    for service, lines in _lines(batch).items():
+        metrics.of(metrics.LINES_PUBLISHED, service).inc(lines)
+
+
+def _lines(batch: Batch) -> dict[str, int]:
+    """The batch's lines by service: its sections may be many, and of a line each."""
+    lines: dict[str, int] = {}
     for section in batch.sections:
-        metrics.of(counter, section.origin.service).inc(section.count)
+        service = section.origin.service
+        lines[service] = lines.get(service, 0) + section.count
+    return lines

@@ -87,16 +87,12 @@ class Runs:
         """Streams whose last entry is a part: the next one has the same stamp."""
 
     def follow(self, entries: Entries) -> Entries:
-        """The same entries, knowing what came before them; the position moves behind them."""
-        entries = Entries(
-            entries.stamps, entries.texts, entries.streams, entries.parts, entries.damaged, entries.gap, entries.size,
-            self.position, dict(self._runs), entries.place, entries.ends)  # fmt: skip
-        for stream in {entries.streams} if isinstance(entries.streams, bytes) else set(entries.streams):
+        """The same entries, told what came before them; the position moves behind them."""
+        entries.before, entries.runs = self.position, self._runs.copy()
+        streams = entries.streams
+        for stream in (streams,) if isinstance(streams, bytes) else set(streams):
             self._extend(entries, stream)
-        end = entries.position(len(entries))
-        if end and end.nth != (nth := self._runs[end.stream][1]):
-            end = replace(end, nth=nth)
-        self.position = end or self.position
+        self.position = entries.end = self._after(entries) or self.position
         return entries
 
     def grows(self, entries: Entries) -> int:
@@ -115,6 +111,14 @@ class Runs:
                 return index
             last[stream] = (stamp, index in parts)
         return len(stamps)
+
+    def _after(self, entries: Entries) -> Position | None:
+        """Right behind the last of these."""
+        if not len(entries):
+            return None
+        stream, stamp = entries.stream(len(entries) - 1), entries.stamps[-1]
+        high = max(max(entries.stamps), self.position.high if self.position else b"")
+        return Position(stream, stamp, self._runs[stream][1], high, entries.place)
 
     def _extend(self, entries: Entries, stream: bytes) -> None:
         stamp, nth = b"", 0
@@ -146,6 +150,7 @@ def cut(entries: Entries, start: int, before: Position | None, gap: str = "") ->
         size=entries.size * (len(entries) - start) // max(1, len(entries)),
         before=before,
         ends=entries.ends[start:],
+        end=None,
     )
 
 
@@ -161,4 +166,5 @@ def head(entries: Entries, count: int) -> Entries:
         damaged=frozenset(entry for entry in entries.damaged if entry < count),
         size=entries.size * count // max(1, len(entries)),
         ends=entries.ends[:count],
+        end=None,
     )

@@ -106,7 +106,7 @@ class Schedule:
             self._in_time(tail, now)
 
     def _in_time(self, tail: Tail, now: float) -> None:
-        beat = max(_BEAT, tail.interval / 2)
+        beat = max(_BEAT, tail.interval)
         self._put(tail, (now + tail.interval) // beat * beat)  # together, so that they wake the process once
 
     def _put(self, tail: Tail, due: float) -> None:

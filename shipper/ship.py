@@ -46,7 +46,11 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 256 << 10
 """What one container may read in one turn; so a flooding one delays the next by milliseconds."""
-SAVE_EVERY = 1.0
+SAVE_EVERY, SAVE_SELDOM = 1.0, 3.0
+"""Seconds between two saves of the checkpoints; the latter while less than MUCH has become safe since the last one: a
+process that is killed then has its successor read that again, and the store knows it."""
+MUCH = 1 << 20
+"""Bytes of lines."""
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the rules file has changed."""
 STOP_WITHIN = 10.0
@@ -107,6 +111,7 @@ class Shipper:
         self._stopping = threading.Event()
         self._unsaved = False
         self._saved = 0.0
+        self._saved_bytes = 0
 
     def run(self) -> None:
         _allow_open_files()
@@ -181,12 +186,19 @@ class Shipper:
         self._settle(now)
         if self._inputs:
             self._take_from(self._inputs, now)
-        for tail in self._schedule.due(now):
-            if tail in self._logs:
-                self._read(tail, now)
+        due = [tail for tail in self._schedule.due(now) if tail in self._logs]
+        if len(due) > 1 and self._outbox.room:
+            self._fetch(due)
+        for tail in due:
+            self._read(tail, now)
         self._publish(now)
         wait = min(self._schedule.wait(time.monotonic()), EVERY if self._outbox.holding else inf)
         return max(TICK, wait) if not self._outbox.room else min(TICK, wait) if more else wait
+
+    def _fetch(self, due: list[Tail]) -> None:
+        for tail in due:
+            if tail.origin is not None:
+                tail.source.fetch()
 
     def _take_from(self, inputs: "Inputs", now: float) -> None:
         """What came in otherwise than by a container's log."""
@@ -249,11 +261,12 @@ class Shipper:
             if row is not None and tail in self._logs:
                 self._rows[tail.id] = row
                 self._unsaved = True
-        if self._unsaved and now - self._saved >= SAVE_EVERY:
+        much = self._outbox.safe - self._saved_bytes > MUCH
+        if self._unsaved and now - self._saved >= (SAVE_EVERY if much else SAVE_SELDOM):
             self._save(now)
 
     def _save(self, now: float) -> None:
-        self._saved = now
+        self._saved, self._saved_bytes = now, self._outbox.safe
         self._life.keep(lambda: self._losses.settled)
         self._unsaved = not self._checkpoints.save(self._rows)
         if not self._unsaved:

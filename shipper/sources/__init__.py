@@ -41,6 +41,9 @@ class Source(Protocol):
     def stirred(self) -> None:
         """`wake` has told: something came just now."""
 
+    def fetch(self) -> None:
+        """Several are about to be read: take what costs least where it is done for all of them at once."""
+
     @property
     def finished(self) -> bool:
         """Stopped, and everything read. (Never true while the container runs.)"""

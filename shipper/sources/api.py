@@ -217,6 +217,11 @@ class ApiSource:
     def stirred(self) -> None:
         self._read_at = self._clocks.steady()
 
+    def fetch(self) -> None:
+        """See Source.fetch. The engine is woken by each socket that is emptied: once, where that happens to many."""
+        if self._connection:
+            self._connection.fetch()
+
     def rewind(self) -> bool:
         return False
 

@@ -94,6 +94,8 @@ class LogConnection:
         self._asked = asked
         self._head: bytes | None = b""
         """What came of the answer's head; None behind it."""
+        self._fetched: list[bytes | None] = []
+        """What `fetch` found (None: nothing now), at most once."""
         try:
             self._socket = engine.open()
         except OSError as error:
@@ -108,6 +110,12 @@ class LogConnection:
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    def fetch(self) -> None:
+        """Take what the socket holds now, for the next `read`."""
+        if not self._asked and not self._fetched:
+            with contextlib.suppress(ConnectionBroken):  # read() will say so
+                self._fetched.append(self._receive())
 
     def read(self, limit: int) -> bytes | None:
         """The next bytes of the log, about `limit` at most; None: nothing now; b"": the end.
@@ -146,6 +154,8 @@ class LogConnection:
         return not self._asked
 
     def _receive(self) -> bytes | None:
+        if self._fetched:
+            return self._fetched.pop()
         try:
             return self._socket.recv(READ)
         except (BlockingIOError, InterruptedError):

@@ -45,6 +45,8 @@ class JsonFileSource:
         self._gap = ""
         self._overlap: Overlap | None = None
         self._looked = 0.0
+        self._ahead = 0
+        """Bytes of the one open file that are certainly still to be read; 0 where that is not known."""
         self._drained = False
         self.refused = ""
         self.eager = False
@@ -77,6 +79,8 @@ class JsonFileSource:
         return len(self._files) == 1 and wake.file(self._files[0].fd, key) and self._nothing_new()
 
     def stirred(self) -> None: ...
+
+    def fetch(self) -> None: ...
 
     @property
     def finished(self) -> bool:
@@ -119,6 +123,7 @@ class JsonFileSource:
 
     def _nothing_new(self) -> bool:
         """Whether one look at the log's name settles it: it is the file that was read to its end. The usual path."""
+        self._ahead = 0
         if len(self._files) > 1:
             return False
         try:
@@ -128,11 +133,13 @@ class JsonFileSource:
         if status.st_ino != self._files[0].inode:
             return False
         self._looked = time.monotonic()  # not rotated: the name need not be looked at once more for what is read now
+        self._ahead = max(0, status.st_size - self._offset)
         return status.st_size == self._offset
 
     def _next_block(self, limit: int) -> bytes:
         """Whole entries from the oldest open file on; moves on to the next file where one ends; b"" at the very end."""
         self._look_for_rotation()
+        limit = min(limit, self._ahead or limit)  # so that a line does not get the room of thousands
         while True:
             file = self._files[0]
             data = file.read(limit, self._offset)

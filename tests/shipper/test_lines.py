@@ -58,6 +58,15 @@ def test_a_plain_block_keeps_texts_order_and_stamps() -> None:
     assert (made.first, made.last) == (stamp(1).decode(), stamp(99).decode())
 
 
+@pytest.mark.parametrize("begin", [7, 998, 1_000, 1_763_856_300_000_998])
+@pytest.mark.parametrize("count", [1, 3, 2_500])
+def test_numbers_go_on_across_every_thousand(begin: int, count: int) -> None:
+    maker = LineMaker(ID, 1000, State(begin))
+    made = maker.feed(make([(i, OUT, "x", False) for i in range(1, count + 1)]))
+    assert [doc["event"]["sequence"] for doc in documents(made)] == list(range(begin + 1, begin + count + 1))
+    assert maker.state.sequence == begin + count
+
+
 def test_fast_and_slow_path_make_the_same_documents() -> None:
     rows = [(i, OUT, f"line {i}", False) for i in range(1, 50)]
     at_once = documents(LineMaker(ID, 1000).feed(make(rows)))

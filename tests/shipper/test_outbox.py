@@ -28,8 +28,10 @@ class Crowded(MemoryQueue):
     """One where new lines may stand behind others, as at a broker."""
 
     messages: int | None = None
+    asked = 0
 
     def waiting(self) -> int | None:
+        self.asked += 1
         return self.messages
 
 
@@ -43,10 +45,14 @@ class Setting:
         self.spool = Spool(folder / "spool", spool_bytes)
         self.service = service
         self.wall = WRITTEN
-        self.outbox = Outbox(self.queue, self.spool, 4000, "node", lambda: None, lambda: self.wall)
+        self.woken = 0
+        self.outbox = Outbox(self.queue, self.spool, 4000, "node", self.wake, lambda: self.wall)
         self.tail = Tail("c" * 64, JsonFileSource(folder / "none", None, running=True), None, 1 << 20)
         self.number = 0
         self.now = 100.0
+
+    def wake(self) -> None:
+        self.woken += 1
 
     def again(self) -> "Setting":
         """As after a restart."""
@@ -103,6 +109,43 @@ def test_a_position_moves_only_after_the_confirm(setting: Setting) -> None:
     setting.confirm()
     assert setting.checkpoint() == 1
     assert setting.outbox.idle
+
+
+def test_the_confirm_of_little_ends_no_wait_that_of_much_does(setting: Setting) -> None:
+    setting.put(size=900)
+    setting.later(0)
+    setting.confirm()
+    assert setting.woken == 0
+    assert setting.checkpoint() == 1, "it is heard all the same"
+    setting.put(size=900)
+    setting.put(size=200)
+    setting.later(0)
+    setting.confirm(1)
+    assert setting.woken == 1
+    assert setting.outbox.safe == 900
+    setting.checkpoint()
+    assert setting.outbox.safe == 1800
+
+
+def test_a_confirm_that_others_wait_for_ends_the_wait(setting: Setting) -> None:
+    setting.put(size=500)
+    setting.later(0)
+    setting.put(size=400)  # not offered yet
+    setting.confirm()
+    assert setting.woken == 1
+
+
+def test_the_queue_is_asked_how_deep_it_is_only_where_something_old_may_go(setting: Setting) -> None:
+    for _ in range(20):
+        setting.put(size=100)
+        setting.later(EVERY)
+        setting.confirm()
+        setting.checkpoint()
+    assert setting.queue.asked == 0
+    setting.wall = WRITTEN + 60
+    setting.put()
+    setting.later(EVERY)
+    assert setting.queue.asked == 1
 
 
 def test_a_confirm_out_of_order_waits_for_the_older_ones(setting: Setting) -> None:

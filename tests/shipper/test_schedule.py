@@ -120,6 +120,21 @@ def test_a_log_that_says_a_line_a_second_is_not_told_of() -> None:
     assert log.rests <= 1
 
 
+def test_logs_that_speak_now_and_then_wake_the_process_together() -> None:
+    schedule, logs, now = schedule_with(), [tail() for _ in range(20)], 100.0
+    moments: set[float] = set()
+    for number, log in enumerate(logs):
+        log.spoke, log.interval = now, SLOWEST
+        log.due = now + number / 20
+        schedule.again(log, log.due, 400)
+    while now < 110.0:
+        for each in schedule.due(now):
+            moments.add(now)
+            schedule.again(each, now, 400)
+        now += 0.01
+    assert len(moments) <= 10 / SLOWEST + 2
+
+
 def test_what_rests_is_looked_at_now_and_then_in_case_nobody_tells() -> None:
     schedule, log = schedule_with(), tail(told=True)
     schedule.soon(log)
