@@ -1,12 +1,12 @@
 """What the page's tests share: lines made by hand, a server that can be stopped, and a person before the screen."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import orjson
+from ports import free_port
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
@@ -17,7 +17,8 @@ from towline.http import HttpServer, Site, Tails, known_hosts
 from towline.stores import Store
 from towline.times import format_time
 
-WAIT = 20.0
+WAIT = 60.0
+"""Seconds that anything may take on a busy machine; only a failure waits so long."""
 
 
 class Lines:
@@ -32,10 +33,10 @@ class Lines:
     def __call__(
         self, messages: list[str], *, name: str = "web", stack: str = "", ago: float = 0.0, step: float = 0.001,
         stream: str = "stdout", labels: dict[str, str] | None = None, end: int = 0,
-        node: str = "node1",
+        node: str = "node1", level: str = "",
     ) -> list[str]:  # fmt: skip
         """The last one was written `ago` seconds before `end` (nanoseconds; 0: now), each `step` seconds after the one
-        before it; gives the stamps."""
+        before it; gives the stamps. level: their `log.level`, as a rule has found it."""
         identity = (name.encode().hex() * 64)[:64]
         first = self.numbers.get(name, 0)
         self.numbers[name] = first + len(messages)
@@ -48,7 +49,8 @@ class Lines:
         docs, stamps = [], []
         for index, message in enumerate(messages):
             stamp = format_time(end - int((len(messages) - 1 - index) * step * 1e9))
-            row = {"@timestamp": stamp, "message": message, "stream": stream, "event": {"sequence": first + index}}
+            row = {"@timestamp": stamp, "message": message, "stream": stream, "event": {"sequence": first + index},
+                   **({"log": {"level": level}} if level else {})}  # fmt: skip
             docs += [orjson.dumps({"create": {"_id": f"{stamp}-{name}-{first + index}"}}), b"\n",
                      orjson.dumps(row)[:-1], ORIGIN_MARK, b"}\n"]  # fmt: skip
             stamps.append(stamp)
@@ -71,8 +73,7 @@ class Served:
 
     def __init__(self, store: Store, handlers: dict[str, Any], token: str = "") -> None:
         self.store, self.handlers, self.token = store, handlers, token
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]  # a port asked for by number can be taken again at once
+        self.port = free_port()  # one asked for by number can be taken again at once
         self.start()
 
     def start(self) -> None:
@@ -86,7 +87,7 @@ class Served:
 
     def stop(self) -> None:
         self.server.stop()
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
     @property
@@ -106,7 +107,7 @@ class Screen:
         return self
 
     def until(self, ask: Callable[[], Any], seconds: float = WAIT) -> Any:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + max(seconds, WAIT)
         while True:
             try:
                 if found := ask():

@@ -8,7 +8,7 @@ from page_screen import Lines, Served
 
 
 def ask(served: Served, path: str) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     connection.request("GET", path)
     response = connection.getresponse()
     content = json.loads(response.read())
@@ -21,7 +21,7 @@ class Tail:
     """Events of a tail that can be left and taken up again at its cursor."""
 
     def __init__(self, served: Served, query: str, cursor: str = "") -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+        self.connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
         self.connection.request("GET", f"/api/tail?{query}", headers={"Last-Event-ID": cursor} if cursor else {})
         self.response = self.connection.getresponse()
         assert self.response.status == 200

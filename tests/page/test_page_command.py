@@ -61,11 +61,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     yield run
     for each in started:
         each.process.terminate()
-        assert each.process.wait(30) == 0, each.log.read_text()
+        assert each.process.wait(60) == 0, each.log.read_text()
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return response.read()
 
 
@@ -244,7 +244,7 @@ def test_up_serves_the_page_with_lines_state_metrics_and_ledger(
     )
     screen.open("?view=pipeline")
     screen.until(lambda: prefix in screen.texts("#pipeline tbody th"))
-    assert "All parts work" in screen.body
+    screen.until(lambda: "All parts work" in screen.body)
     screen.open(f"?view=metrics&service={prefix}")
     screen.until(lambda: screen.texts("#metrics figcaption") or "Nothing was measured" in screen.body)
     answer = orjson.loads(get(running.url + "/api/containers"))

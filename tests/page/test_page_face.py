@@ -50,7 +50,7 @@ return ids.filter((id, at) => ids.indexOf(id) !== at);
 
 
 def get(served: Served, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
     response = connection.getresponse()
     found = response.status, {name.lower(): text for name, text in response.getheaders()}, response.read()
@@ -356,7 +356,7 @@ def test_the_pipeline_shows_the_ledger_and_what_is_wrong(screen: Screen, problem
     row = screen.texts("#pipeline tbody tr")[screen.texts("#pipeline tbody th").index(name)]
     assert "1,234" in row
     assert "1,200" in row
-    assert "the disk is full" in screen.find("#pipeline .problems").text
+    screen.until(lambda: "the disk is full" in screen.find("#pipeline .problems").text)
     problems["store"] = ""
     screen.until(lambda: "All parts work" in screen.body)
 

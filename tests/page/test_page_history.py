@@ -57,6 +57,22 @@ def test_the_histogram_counts_by_level_and_a_drawn_range_is_what_is_shown(screen
     screen.until(lambda: len(screen.texts()) == 50)
 
 
+def test_a_parsed_line_has_the_level_of_its_field_in_the_histogram_the_row_and_the_filter(
+    screen: Screen, lines: Lines
+) -> None:
+    lines(["no error at all", "errors: 0"], level="info", ago=60)
+    lines(["it broke"], level="critical", name="db", ago=50)
+    lines(["an error by its word"], name="api", ago=40)
+    screen.open()
+    screen.until(lambda: "4 lines" in screen.find("#histogram .told").text)
+    assert screen.texts(".row .sev") == ["info", "info", "error", "error"]
+    drawn = "return ['error', 'info', 'none'].map(l => document.querySelectorAll(`#histogram .b-${l}`).length > 0)"
+    assert screen.js(drawn) == [True, True, False]
+    screen.button("error").click()
+    screen.until(lambda: screen.texts() == ["it broke", "an error by its word"])
+    screen.until(lambda: "2 lines" in screen.find("#histogram .told").text)
+
+
 def test_scrolling_up_loads_all_earlier_lines_each_once(screen: Screen, lines: Lines) -> None:
     lines([f"n {number}" for number in range(1500)], ago=30)
     screen.open("?since=1h&until=0s")
@@ -256,7 +272,8 @@ def test_nodes_and_containers_are_picked_and_taken_away(screen: Screen, lines: L
     assert "db.1 on node2" in screen.texts("#pick-container option")
     screen.find("#pick-node option[value=node1]").click()
     screen.until(lambda: screen.texts() == ["of one", "of two"])
-    assert screen.texts("#pick-container option") == ["Container", "web.1 on node1", "web.2 on node1"]
+    offered = ["Container", "web.1 on node1", "web.2 on node1"]
+    screen.until(lambda: screen.texts("#pick-container option") == offered)
     next(node for node in screen.driver.find_elements("css selector", "#pick-container option")
          if node.text.startswith("web.2")).click()  # fmt: skip
     screen.until(lambda: screen.texts() == ["of two"])

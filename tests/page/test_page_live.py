@@ -32,7 +32,7 @@ def test_lines_written_before_and_while_looking_are_shown_once_and_in_order(scre
     lines(["live two"])
     screen.until(lambda: len(screen.texts()) == 7)
     assert screen.texts() == [*(f"early {number}" for number in range(5)), "live one", "live two"]
-    assert "Following" in screen.find("#status").text
+    screen.until(lambda: "Following" in screen.find("#status").text)
 
 
 def test_several_services_are_merged_in_time_order_also_when_they_arrive_late(screen: Screen, lines: Lines) -> None:
@@ -62,7 +62,7 @@ def test_scrolling_up_pauses_and_the_button_goes_back_to_the_newest(screen: Scre
     assert "new two" not in screen.texts()
     button.click()
     screen.until(lambda: screen.texts()[-1] == "new two")
-    assert "Following" in screen.find("#status").text
+    screen.until(lambda: "Following" in screen.find("#status").text)
 
 
 def _middle(screen: Screen) -> Any:
@@ -189,7 +189,7 @@ def test_five_thousand_lines_a_second_do_not_freeze_the_tab_and_what_is_left_out
         spent, frames = worked(screen) - spent, screen.js("return window.frames")
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
     busy = spent / (time.monotonic() - begun)
     assert (busy < 0.5, spent / frames < 0.1) == (True, True), f"{spent:.2f} s of CPU, {busy:.0%}, {frames} frames"
     last = f"load {written - 1} "

@@ -129,7 +129,8 @@ def test_a_container_of_a_service_is_chosen_below_it(screen: Screen, shop: Calla
     screen.open()
     screen.find(".service[data-service=web]").click()
     screen.until(lambda: screen.texts(".container .name") == ["web.1", "web.2"])
-    assert [text.split() for text in screen.texts(".container small")] == [["↻", "2"], ["unhealthy", "↻", "1"]]
+    about = [["↻", "2"], ["unhealthy", "↻", "1"]]
+    screen.until(lambda: [text.split() for text in screen.texts(".container small")] == about)
     screen.until(lambda: len(screen.texts()) == 40)
     screen.find(f".container[data-container='{identity('web.2')}']").click()
     screen.until(lambda: len(screen.texts()) == 20)
@@ -157,10 +158,9 @@ def test_charts_show_the_chosen_service_or_the_node_with_marks_for_what_happened
     expected = "web.2 deployed: web:2", "web.2 stopped, exit code 137", "web.2 out of memory: killed", "web.1 started"
     for text, words in zip(told, expected, strict=True):
         assert words in text
-    frames = screen.js("return document.querySelectorAll('.frame').length")
-    assert frames == 5
+    screen.until(lambda: screen.js("return document.querySelectorAll('.frame').length") == 5)
     for kind in ("started", "oom", "failed", "deployed"):
-        assert len(screen.driver.find_elements("css selector", f".frame .mk.k-{kind}")) == frames
+        screen.until(lambda mark=kind: len(screen.driver.find_elements("css selector", f".frame .mk.k-{mark}")) == 5)
     whole = float(screen.texts("#metrics figcaption .told")[0].split()[0])
     screen.find(".service[data-service=web]").click()
     screen.until(lambda: screen.texts("#metrics h2") == ["The whole node"])
@@ -192,7 +192,7 @@ def test_hovering_any_picture_or_line_marks_the_same_moment_everywhere(
     first = moments(screen)
     assert max(first) - min(first) < 1
     assert 85 < first[0] < 95
-    assert len(screen.texts(".row.near")) == 1
+    screen.until(lambda: len(screen.texts(".row.near")) == 1)
     middle_of(screen, "#metrics figure:nth-of-type(3) .frame", 0.3).perform()
     screen.until(lambda: len(moments(screen)) == 5 and 25 < moments(screen)[0] < 35)
     assert screen.find("#histogram .told").text

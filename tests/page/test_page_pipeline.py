@@ -44,7 +44,7 @@ class Part:
 
     def stop(self) -> None:
         self.server.stop()
-        self.thread.join(20)
+        self.thread.join(60)
 
 
 @pytest.fixture
