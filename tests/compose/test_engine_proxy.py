@@ -11,6 +11,7 @@ from typing import NoReturn
 import docker
 import pytest
 from docker.types import LogConfig
+from ports import free_port
 
 from towline.engine import Engine
 from towline.errors import EngineUnavailable
@@ -23,9 +24,7 @@ def proxy(tmp_path: Path, engine_url: str, missing_part: Callable[[str], NoRetur
     """The path of its socket; of the file only places are changed."""
     if not shutil.which("haproxy"):
         missing_part("no haproxy: make servers")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     text = CONFIG.read_text().replace("/run/engine/docker.sock", f"{tmp_path}/docker.sock")
     text = text.replace("/var/run/docker.sock", engine_url.removeprefix("unix://")).replace(":2375", f":{port}")
     (tmp_path / "haproxy.cfg").write_text(text)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TOWLINE = [sys.executable, "-c", "from towline.cli import main; main()"]
@@ -28,12 +28,6 @@ def until(ask: Callable[[], Any], what: Callable[[], str] = str, seconds: float 
         assert time.monotonic() < deadline, f"it did not happen; {what()}"
         time.sleep(0.1)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Run:
@@ -56,7 +50,7 @@ class Run:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 class World:
@@ -92,7 +86,7 @@ class World:
             labels=labels | options.pop("labels", {}), **options)  # fmt: skip
 
     def api(self, of: Run, query: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{of.url}/api/metrics?since=10m&{query}", timeout=30) as response:
+        with urllib.request.urlopen(f"{of.url}/api/metrics?since=10m&{query}", timeout=60) as response:
             found: dict[str, Any] = orjson.loads(response.read())
         return found
 
