@@ -49,17 +49,22 @@ def stack(request: pytest.FixtureRequest, secrets: Path, missing_part: Callable[
     return merged(secrets, request.param, missing_part)
 
 
-@pytest.fixture(scope="module")
-def compose(missing_part: Callable[[str], NoReturn]) -> dict[str, Any]:
-    """compose.yml, as `docker compose up` takes it: by the plugin where it is here, else by Debian's docker-compose."""
+def composed(missing_part: Callable[[str], NoReturn], *more: Path) -> dict[str, Any]:
+    """compose.yml and what is over it, by the plugin where it is here, else by Debian's docker-compose."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
     command = ["docker", "compose"] if plugin else ["docker-compose"]
     if not plugin and not shutil.which("docker-compose"):
         missing_part("neither docker compose nor docker-compose: make servers")
-    done = subprocess.run([*command, "-f", str(COMPOSE / "compose.yml"), "config"], capture_output=True, text=True,
-                          check=False, cwd=COMPOSE)  # fmt: skip
+    files = [word for path in (COMPOSE / "compose.yml", *more) for word in ("-f", str(path))]
+    done = subprocess.run([*command, *files, "config"], capture_output=True, text=True, check=False, cwd=COMPOSE)
     assert done.returncode == 0, done.stderr
     return dict(yaml.safe_load(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def compose(missing_part: Callable[[str], NoReturn]) -> dict[str, Any]:
+    """compose.yml, as `docker compose up` takes it."""
+    return composed(missing_part)
 
 
 def mounts(service: Service) -> Iterator[tuple[str, str, str]]:
@@ -180,6 +185,21 @@ def test_each_service_of_the_compose_file_gets_its_own_secrets(compose: dict[str
         assert len(folders) <= 1, name
         for file in named_secrets(service):
             assert (secrets / folders[0] / file).is_file(), f"{name}: {file}"
+
+
+def test_the_example_of_another_store_fits_the_compose_file(
+    tmp_path: Path, secrets: Path, missing_part: Callable[[str], NoReturn]
+) -> None:
+    (example,) = re.findall(r"(?ms)^```yaml\n(.*?)^```$", (COMPOSE / "README.md").read_text())
+    (tmp_path / "archive.yml").write_text(example.replace("./archive", f"{tmp_path}/archive"))
+    whole = composed(missing_part, tmp_path / "archive.yml")
+    service = whole["services"]["indexer-archive"]
+    check_service("indexer-archive", service, whole)
+    assert service["command"] == ["index", "--store-name", "archive"]
+    own = settings(whole["services"]["indexer"])
+    assert settings(service)["TOWLINE_QUEUE"] == own["TOWLINE_QUEUE"]
+    for file in named_secrets(service):
+        assert (secrets / "indexer" / file).is_file(), file
 
 
 def test_the_compose_files_ports_are_this_machines_own(compose: dict[str, Any]) -> None:
