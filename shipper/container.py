@@ -46,6 +46,8 @@ class Container:
     """The port that its log driver sends lines to, None where it sends none anywhere."""
     tag: str = ""
     """What its lines are called where they go by syslog, "" where they don't or that can't be told."""
+    guessed: bool = False
+    """It was gone before anybody could ask: its log driver and its options are not known."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -128,6 +130,7 @@ def provisional(container_id: str, attributes: Mapping[str, str], node: Node, *,
         running=running,
         rotates_at=_LOCAL_SIZE,
         auto_remove=True,
+        guessed=True,
     )
 
 

@@ -6,7 +6,7 @@ The watcher calls from its own threads; all but the opening of a fresh log waits
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class OpenLogs:
         self._inbox: deque[Callable[[], None]] = deque()
         self.delivered: Callable[[str, int | None], bool] = lambda driver, port: False
         """Whether what a log driver sends to a port comes to a listener of ours: then it is not read as well."""
+        self.asked: Callable[[str], Container | None] = lambda container_id: None
+        """What a listener, to which a line of it had come, was told of a container by the engine."""
 
     # --- in the watcher's threads
 
@@ -198,6 +200,8 @@ class OpenLogs:
         self._schedule.soon(tail)
 
     def _take_down(self, container: Container) -> None:
+        if container.guessed and (asked := self.asked(container.id)):
+            container = replace(asked, running=container.running)
         self._containers[container.id] = container
         if container.tag:
             self._tag_all()

@@ -161,10 +161,10 @@ class Shipper:
         from shipper.inputs.owners import Owners
 
         own = self._settings
-        rulers = Rulers(Owners(self._logs, self._inspected, self._rules.settled), self._rules, self._logs.written,
-                        self._filters.wants)  # fmt: skip
+        owners = Owners(self._logs, self._inspected, self._rules.settled)
+        rulers = Rulers(owners, self._rules, self._logs.written, self._filters.wants)
         inputs = Inputs(settings, own.memory, own.max_line, rulers, self._wake.set)
-        self._logs.delivered = inputs.takes
+        self._logs.delivered, self._logs.asked = inputs.takes, owners.asked
         inputs.node = own.node or inputs.node
         return inputs
 

@@ -62,7 +62,7 @@ class Owners:
         self._silent: float | None = None
         """Since when it does not answer."""
         self._warned = False
-        self._asked: set[str] = set()
+        self._pending: set[str] = set()
         self._todo: SimpleQueue[str | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -74,7 +74,8 @@ class Owners:
             known: tuple[Container, ...] = (told,) if told else ()
         else:
             known = tuple(self._told.tagged(meant)) if meant else ()
-        return known or ((self._found[meant],) if meant in self._found else ())
+        found = self._found.get(meant)
+        return known or ((found,) if found else ())
 
     def settled(self, meant: str) -> bool:
         """Whether all is known that may be said of it; what isn't is asked for."""
@@ -88,14 +89,18 @@ class Owners:
         silent = self._silent
         return silent is not None and self._clock() - silent >= HOLD and self._warn()
 
+    def asked(self, container_id: str) -> Container | None:
+        """What the engine has told of a container, None where it was not asked. From any thread."""
+        return self._found.get(container_id)
+
     def close(self) -> None:
         self._stopping.set()
         self._todo.put(None)
 
     def _want(self, meant: str) -> None:
-        if meant in self._asked:
+        if meant in self._pending:
             return
-        self._asked.add(meant)
+        self._pending.add(meant)
         self._todo.put(meant)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="owners", daemon=True)
@@ -122,7 +127,7 @@ class Owners:
             else:
                 self._silent, self._warned = None, False
                 self._remember(meant, container)
-            self._asked.discard(meant)
+            self._pending.discard(meant)
 
     def _look(self, meant: str) -> Container | None:
         if is_id(meant):
@@ -141,7 +146,7 @@ class Owners:
 
     def _remember(self, meant: str, container: Container | None) -> None:
         if container is not None:
-            self._found[meant] = container
+            self._found[meant] = self._found[container.id] = container
         else:
             self._none[meant] = self._clock()
         for answers in (self._found, self._none):

@@ -83,11 +83,13 @@ def test_a_container_that_was_not_told_yet_is_asked_for_once(own: Owners, engine
     until(lambda: own.settled(ID))
     assert list(own.of(ID)) == [FOUND]
     assert engine.asked == [ID]
+    assert own.asked(ID) == FOUND
+    assert own.asked("cd" * 32) is None
 
 
 def test_one_that_is_gone_may_still_be_told(own: Owners, engine: Engine, clock: Clock) -> None:
     assert not own.settled(ID)
-    until(lambda: engine.asked and not own._asked)
+    until(lambda: engine.asked and not own._pending)
     clock.now = GONE - 0.01
     assert not own.settled(ID)
     clock.now = GONE
@@ -130,7 +132,7 @@ def test_a_tag_is_asked_for_by_its_parts(own: Owners, engine: Engine, tag: str, 
     engine.answers["web"] = replace(FOUND, tag="img/web/0123456789ab")
     engine.answers["0123456789ab"] = replace(FOUND, tag="0123456789ab")
     assert not own.settled(tag)
-    until(lambda: not own._asked)
+    until(lambda: not own._pending)
     assert engine.asked == asks
     assert bool(own.of(tag)) is bool(asks)
 
@@ -139,7 +141,7 @@ def test_a_tag_is_asked_for_by_its_parts(own: Owners, engine: Engine, tag: str, 
 def test_a_program_that_is_called_like_a_container_is_not_it(own: Owners, engine: Engine, other: Container) -> None:
     engine.answers["sshd"] = other
     assert not own.settled("sshd")
-    until(lambda: not own._asked)
+    until(lambda: not own._pending)
     assert not own.of("sshd")
 
 
@@ -151,7 +153,7 @@ def test_a_fault_of_ours_costs_its_container_only(engine: Engine, clock: Clock) 
 
     own = Owners(engine, ask, lambda labels: True, clock)
     assert not own.settled(ID)
-    until(lambda: not own._asked)
+    until(lambda: not own._pending)
     clock.now = GONE
     assert own.settled(ID)
     assert not own.settled("cd" * 32)
