@@ -237,7 +237,7 @@ def test_lines_for_a_store_that_nobody_serves_are_told_and_in_the_default_store_
         assert shipper.depth() == 0, "what is confirmed takes no room"
         assert [value(metrics.STORE_UNSERVED, service, "archive") for service in (both, only)] == [8, 8]
         assert [value(metrics.STORE_CONFIRMED, only, store) for store in ("main", "archive")] == [8, 0]
-        assert value(metrics.LINES_INDEXED, only) == 8
+        until(lambda: value(metrics.LINES_INDEXED, only) == 8)
         told = [record.getMessage() for record in caplog.records]
         assert sorted(told) == sorted(
             f"label towline.store of service {service}: nobody serves store 'archive'; `main` gets its lines: run "
