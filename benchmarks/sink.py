@@ -8,7 +8,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_ITEM = '{"create":{"status":201}}'
+_INDEX = ".ds-sink-000001"
+_ITEM = f'{{"create":{{"_index":"{_INDEX}","status":201}}}}'
 
 
 class Sink:
@@ -61,7 +62,13 @@ def _handler(sink: Sink, behind: str) -> type[BaseHTTPRequestHandler]:
             self._answer(answer.status, answer.headers.get("content-type", ""), told)
             connection.close()
 
-        do_GET = do_PUT = do_HEAD = do_DELETE = _hand_on
+        def do_GET(self) -> None:
+            if "/_settings/" not in self.path:
+                return self._hand_on()
+            only = f'{{"{_INDEX}":{{"settings":{{"index":{{"creation_date":"0"}}}}}}}}'
+            return self._answer(200, "application/json", only.encode())
+
+        do_PUT = do_HEAD = do_DELETE = _hand_on
 
         def _answer(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)

@@ -17,13 +17,13 @@ On the wire and in the spool a batch is one zstd frame of
     docs of section 1, docs of section 2, …
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import orjson
+import re2
 import zstandard
 
 from towline.errors import BatchError
@@ -33,7 +33,7 @@ VERSION = 1
 CONTENT_TYPE = "application/vnd.towline.batch"
 CONTENT_ENCODING = "zstd"
 ORIGIN_MARK = b"\x1e"
-_SURROGATE = re.compile(rb"\\u[dD]")
+_SURROGATE = re2.compile(rb"\\u[dD]")
 _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
     1, window_log=19, hash_log=13, min_match=7, write_checksum=1, write_content_size=1
 )

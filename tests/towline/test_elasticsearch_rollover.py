@@ -12,7 +12,7 @@ import requests
 
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 from towline.errors import StoreUnavailable
-from towline.stores import es_doubt, es_older
+from towline.stores import es_doubt, es_lane, es_older
 from towline.stores.elasticsearch import ElasticsearchStore
 
 SERVER = os.environ.get("TOWLINE_TEST_ELASTICSEARCH", "http://127.0.0.1:9200")
@@ -168,6 +168,25 @@ def test_lines_that_an_older_index_holds_are_repeats(store: ElasticsearchStore, 
     stream.rollover()
     assert write(store, batch(80, when=when)) == [(30, 50, 0)]
     assert stream.ids() == expected(80, when)
+
+
+def test_indices_are_asked_for_only_where_an_answer_leaves_it_open(
+    store: ElasticsearchStore, stream: Stream, proxy: Proxy, clock: Clock
+) -> None:
+    def asked(first: int) -> int:
+        proxy.paths.clear()
+        assert write(store, batch(1, first)) == [(1, 0, 0)]
+        return len([path for path in proxy.paths if "_settings" in path])
+
+    write(store, batch(1))
+    assert [asked(1), asked(2)] == [0, 0]
+    assert write(store, batch(3)) == [(0, 3, 0)]
+    clock.now += es_lane.FRESH
+    assert [asked(3), asked(4)] == [1, 0]
+    stream.rollover()
+    assert [asked(5), asked(6)] == [1, 0]
+    assert write(store, batch(7)) == [(0, 7, 0)]
+    assert stream.ids() == expected(7)
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE])

@@ -1,6 +1,7 @@
 """A client for an address: one that sends ready-made bodies, and does not parse what is clean."""
 
 import logging
+import re
 import ssl
 from typing import Any
 
@@ -16,16 +17,33 @@ log = logging.getLogger(__name__)
 OLDEST, NEWEST = (8, 19), (9, 999)
 _CLEAN = b'{"errors":false'
 _ASIDE = b'"failure_store":"used"'
+_FIRST = re.compile(rb'\{"errors":false,"items":\[(\{"create":\{"_index":"([^"\\]+)","status":201\}\})[,\]]')
 _TYPE = "application/vnd.elasticsearch+json"
 
 
 class BulkAwareSerializer(OrjsonSerializer):
-    """JSON, but the answer to a `_bulk` in which nothing failed stays closed: it says the same of each line."""
+    """JSON, but the answer to a `_bulk` in which nothing failed stays closed: it says the same of each line.
+
+    Instead of "items" there is "index" then, where all were created in the same one and the answer tells.
+    """
 
     def loads(self, data: bytes) -> Any:
-        if data.startswith(_CLEAN) and _ASIDE not in data:
-            return {"errors": False}  # without "items"
+        if data.startswith(_CLEAN):
+            if index := _only_index(data):
+                return {"errors": False, "index": index}
+            if _ASIDE not in data:
+                return {"errors": False}
         return super().loads(data)
+
+
+def _only_index(data: bytes) -> str:
+    """The index that created all documents, by an answer that is the same item again and again; "" of any other."""
+    first = _FIRST.match(data)
+    if first is None:
+        return ""
+    item = first[1]
+    count = (len(data) - first.start(1) - 1) // (len(item) + 1)
+    return first[2].decode() if data[first.start(1) :] == b",".join([item] * count) + b"]}" else ""
 
 
 class ReadyMadeSerializer(NdjsonSerializer):

@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds within one `write` for what may go better on another try; then the caller hears why."""
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
-_FILTER = "errors,items.*.status,items.*.error,items.*.failure_store"
+FRESH = 10.0
+"""Seconds for which the indices are taken as known while answers name the one that takes the writes."""
+_FILTER = "errors,items.*._index,items.*.status,items.*.error,items.*.failure_store"
 
 
 class Lane:
@@ -56,6 +58,7 @@ class Lane:
         self._older, self._doubts = Older(client, address, clock), Doubts(clock)
         self._indices: Generation | None = None
         """What was there last; None where that has to be asked."""
+        self._asked = 0.0
         self._size = RequestSize(address.timeout, clock)
 
     def write(self, parts: list[Part], tally: Tally) -> None:
@@ -115,7 +118,7 @@ class Lane:
             self._doubt(group, indices, tally)
             raise
         try:
-            removed = self._undoubled(group, indices)
+            removed = self._undoubled(group, indices, _index_of(answer))
         except (TransportError, ApiError, StoreUnavailable):
             self._doubt(group, indices, tally)  # not told as stored before it is known to be there once
             raise
@@ -155,9 +158,12 @@ class Lane:
 
     def _settled(self) -> Generation:
         """The indices of now, without doubles that were found since the last request."""
-        if self._indices is None:
-            self._indices = generation(self._client, self.stream)
-        self._doubts.settle(self._indices, self._keep_oldest)
+        indices = self._ask() if self._indices is None else self._indices
+        self._doubts.settle(indices, self._keep_oldest)
+        return indices
+
+    def _ask(self) -> Generation:
+        self._indices, self._asked = generation(self._client, self.stream), self._clock()
         return self._indices
 
     def _keep_oldest(self, names: Sequence[str], identities: Sequence[bytes]) -> list[bool]:
@@ -184,12 +190,14 @@ class Lane:
             tally.add_duplicate(part, part.count)
         return [part for part in group if part.count]
 
-    def _undoubled(self, group: list[Part], before: Generation) -> list[bool]:
+    def _undoubled(self, group: list[Part], before: Generation, index: str) -> list[bool]:
         """Had the stream rolled over when the request came, the newer index may have taken what an older one held.
 
-        For each line whether its newer copy had to be removed; empty where nothing rolled over.
+        For each line whether its newer copy had to be removed; empty where nothing rolled over: it all went to `index`,
+        which was the newest before. A request asks where that is not so, and now and then, as older ones may have gone.
         """
-        self._indices = after = generation(self._client, self.stream)
+        known = bool(before) and index == before[-1].name and self._clock() < self._asked + FRESH
+        after = before if known else self._ask()
         self._doubts.answered()
         if before[-1:] == after[-1:] or not before:
             return []
@@ -248,6 +256,12 @@ class Lane:
             raise StoreUnavailable(f"store {self._address.shown}: it refuses the whole request (400): "
                                    f"{cause(error.body)[1][:300]}") from error  # fmt: skip
         groups.appendleft([part for part in kept if part.count])
+
+
+def _index_of(answer: dict[str, Any]) -> str:
+    """The index that all lines went to; "" where the answer does not name one for all."""
+    names = {row.get("_index", "") for item in answer.get("items", ()) for row in item.values()}
+    return str(names.pop()) if len(names) == 1 else str(answer.get("index", ""))
 
 
 def _reason(row: dict[str, object]) -> str:
