@@ -45,7 +45,8 @@ class Container:
     sends_to: int | None = None
     """The port that its log driver sends lines to, None where it sends none anywhere."""
     tag: str = ""
-    """What its lines are called where they go by syslog, "" where they don't or that can't be told."""
+    """What its lines are called where they go by syslog, "" where they don't. Where that can't be told, the first
+    twelve digits of its id, which are a part of most tags."""
     guessed: bool = False
     """It was gone before anybody could ask: its log driver and its options are not known."""
 
@@ -130,6 +131,7 @@ def provisional(container_id: str, attributes: Mapping[str, str], node: Node, *,
         running=running,
         rotates_at=_LOCAL_SIZE,
         auto_remove=True,
+        tag=container_id[:12],
         guessed=True,
     )
 
@@ -247,7 +249,7 @@ def _tag(options: Mapping[str, Any], container_id: str, name: str, config: Mappi
     image = clean(config.get("Image") or "")
     known = {"ID": container_id[:12], "FullID": container_id, "Name": name, "ImageName": image, "DaemonName": "docker"}
     tag = _ACTION.sub(lambda match: known.get(match[1], match[0]), clean(options.get("tag") or "{{.ID}}"))
-    return "" if "{{" in tag else tag
+    return container_id[:12] if "{{" in tag else tag
 
 
 def _rotates_at(driver: str, options: Mapping[str, Any]) -> int | None:

@@ -23,7 +23,7 @@ _DAEMON = ("process.pid",)
 def as_docker_means(source: Source, lines: list[Line]) -> list[Line]:
     """Lines of a container of this node as its drivers mean them."""
     container = source.container
-    if container is None or container.driver not in ("gelf", "syslog"):
+    if container is None or not (container.guessed or container.driver in ("gelf", "syslog")):
         return lines
     made = []
     for line in lines:

@@ -28,6 +28,7 @@ AGAIN = 0.5
 MOST = 10_000
 """Answers that are remembered."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
+_SHORT = re.compile(r"[0-9a-f]{12}")
 
 Ask = Callable[[str], Container | None]
 """The engine: a container by its id, the first digits of it, or its name; None where there is none. Raises TowlineError
@@ -73,7 +74,7 @@ class Owners:
             told = self._told.container(meant)
             known: tuple[Container, ...] = (told,) if told else ()
         else:
-            known = tuple(self._told.tagged(meant)) if meant else ()
+            known = next(filter(None, (tuple(self._told.tagged(tag)) for tag in _tags(meant))), ())
         found = self._found.get(meant)
         return known or ((found,) if found else ())
 
@@ -132,9 +133,9 @@ class Owners:
     def _look(self, meant: str) -> Container | None:
         if is_id(meant):
             return self._ask(meant)
-        for part in filter(_NAME.fullmatch, [*meant.split("/")][:8]):
+        for part in filter(_NAME.fullmatch, meant.split("/")[:8]):
             container = self._ask(part)
-            if container is not None and container.driver == "syslog" and container.tag in (meant, ""):
+            if container is not None and container.driver == "syslog" and container.tag in _tags(meant):
                 return container
         return None
 
@@ -152,3 +153,9 @@ class Owners:
         for answers in (self._found, self._none):
             while len(answers) > MOST:
                 del answers[next(iter(answers))]
+
+
+def _tags(meant: str) -> list[str]:
+    """What a container that is meant by this tag may be called: by all of it, or where not all of it is understood, by
+    the short id in it."""
+    return [meant, *filter(_SHORT.fullmatch, meant.split("/")[:8])] if meant else []

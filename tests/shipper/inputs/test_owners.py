@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from input_world import until
 
-from shipper.container import Container, Node, described
+from shipper.container import Container, Node, described, provisional
 from shipper.inputs import owners
 from shipper.inputs.owners import GONE, HOLD, Owners
 from towline.errors import EngineUnavailable
@@ -143,6 +143,14 @@ def test_a_program_that_is_called_like_a_container_is_not_it(own: Owners, engine
     assert not own.settled("sshd")
     until(lambda: not own._pending)
     assert not own.of("sshd")
+
+
+def test_one_that_was_gone_at_once_is_known_by_the_id_in_its_tag(own: Owners, engine: Engine) -> None:
+    engine.told.append(provisional(ID, {"name": "web"}, Node("n"), running=False))
+    for tag in (ID[:12], f"img/web/{ID[:12]}"):
+        assert own.settled(tag)
+        assert [each.id for each in own.of(tag)] == [ID]
+    assert not own.settled("web")
 
 
 def test_a_fault_of_ours_costs_its_container_only(engine: Engine, clock: Clock) -> None:
