@@ -1,13 +1,14 @@
-"""How severe a line is, told by the words in it: the same for every store, since it is a query of words.
+"""How severe a line is: what its `log.level` says, else the words in it. The same for every store.
 
 A line that holds words of several levels has the most severe of them. What has none of these words has no level.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
+from typing import Any
 
 from towline.errors import UsageError
-from towline.query import And, Node, Not, Or, Phrase, either
+from towline.query import LOG_LEVEL, And, Field, Level, Node, Not, Or, Phrase, either, tokens
 
 LEVELS: dict[str, tuple[str, ...]] = {
     "error": ("error", "err", "errors", "fatal", "panic", "critical", "crit", "emerg", "exception", "traceback"),
@@ -16,6 +17,9 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "debug": ("debug", "trace", "verbose"),
 }
 """Words by level, most severe level first."""
+TOLD: dict[str, tuple[str, ...]] = {**LEVELS, "error": (*LEVELS["error"], "alert", "emergency")}
+"""Values of `log.level` by level: all that parsers give (shipper.rules.levels). With another one the words count."""
+_BY_VALUE = {value: level for level, values in TOLD.items() for value in values}
 UNKNOWN = "none"
 
 
@@ -23,6 +27,18 @@ def level_of(tokens: Iterable[str]) -> str:
     """The level of a message with these tokens (`towline.query.tokens`), or UNKNOWN."""
     present = set(tokens)
     return next((level for level, words in LEVELS.items() if not present.isdisjoint(words)), UNKNOWN)
+
+
+def told(document: Mapping[str, Any]) -> str | None:
+    """The level that the line's `log.level` says; None where it has none, or one that is no level."""
+    log = document.get("log")
+    said = log.get("level") if isinstance(log, Mapping) else None
+    return _BY_VALUE.get(said) if isinstance(said, str) else None
+
+
+def level_in(document: Mapping[str, Any], words: Iterable[str] | None = None) -> str:
+    """The level of a line, or UNKNOWN. `words`: the message's tokens, where the caller has them."""
+    return told(document) or level_of(tokens(str(document.get("message", ""))) if words is None else words)
 
 
 def more_severe(level: str) -> tuple[str, ...]:
@@ -38,11 +54,19 @@ def condition(levels: Iterable[str]) -> Node:
 def _condition(level: str) -> Node:
     if level not in (*LEVELS, UNKNOWN):
         raise UsageError(f"level {level!r}: use {', '.join(LEVELS)} or {UNKNOWN}")
+    return Level(level) if level in LEVELS else Not(Or(tuple(map(Level, LEVELS))))
+
+
+def tree(level: str) -> Node:
+    """What Level(level) means, of fields and words alone."""
     above = more_severe(level)
     excluded = (Not(_any(above)),) if above else ()
-    own = (_any(LEVELS[level]),) if level in LEVELS else ()
-    parts: tuple[Node, ...] = (*own, *excluded)
-    return parts[0] if len(parts) == 1 else And(parts)
+    worded = And((_any(LEVELS[level]), *excluded, Not(Or(_said(_BY_VALUE)))))
+    return Or((*_said(TOLD[level]), worded))
+
+
+def _said(values: Iterable[str]) -> tuple[Node, ...]:
+    return tuple(Field(LOG_LEVEL, value, literal=True) for value in values)
 
 
 def _any(words: tuple[str, ...]) -> Node:

@@ -20,12 +20,13 @@ from typing import Any
 from towline.errors import UsageError
 from towline.times import check_range, parse_time
 
-__all__ = ["And", "Field", "Node", "Not", "Or", "Phrase", "Query", "matches", "parse", "parse_time", "tokens"]
+__all__ = ["And", "Field", "Level", "Node", "Not", "Or", "Phrase", "Query", "matches", "parse", "parse_time", "tokens"]
 
 _TOKEN = re.compile(r"[^\W_]+")
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 CONTAINER = "container"
 """The one field that is no document field: a container's name, or at least 8 hex digits that its id starts with."""
+LOG_LEVEL = "log.level"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,14 @@ class Not:
     part: "Node"
 
 
-Node = Phrase | Field | And | Or | Not
+@dataclass(frozen=True)
+class Level:
+    """Lines of this level, as towline.levels has it: told by their `log.level`, else by the words in the message."""
+
+    name: str
+
+
+Node = Phrase | Field | And | Or | Not | Level
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,8 @@ def names(node: Node | None) -> set[str]:
         return set().union(*(names(part) for part in node.parts))
     if isinstance(node, Not):
         return names(node.part)
+    if isinstance(node, Level):
+        return {LOG_LEVEL}
     return {node.name} if isinstance(node, Field) else set()
 
 
@@ -144,6 +154,10 @@ def holds(node: Node, document: Mapping[str, Any], words: list[str] | None = Non
         words = tokens(str(document.get("message", "")))
     if isinstance(node, Phrase):
         return _phrase_holds(node, words)
+    if isinstance(node, Level):
+        from towline.levels import level_in
+
+        return level_in(document, words) == node.name
     if isinstance(node, And):
         return all(holds(part, document, words) for part in node.parts)
     if isinstance(node, Or):

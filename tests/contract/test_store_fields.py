@@ -1,7 +1,9 @@
 """What both stores do with fields that were found in lines, and with lines that ask for a data stream of their own."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +14,8 @@ import requests
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section, decode
 from towline.data_streams import Route
 from towline.fields import nested
-from towline.query import Query, matches, parse
+from towline.levels import condition
+from towline.query import Node, Query, both, matches, parse
 from towline.stores import Store, open_store
 from towline.times import format_time
 
@@ -139,6 +142,44 @@ def test_a_field_filter_counts_and_follows_like_it_searches(parsed: Store) -> No
     again = Query(where=parse("http.response.status_code:500 fields.user:ann"))
     documents, _ = parsed.follow(cursor, again)
     assert [document["service"]["name"] for document in documents] == ["parsed-2"]
+
+
+LEVELLED = (
+    ("no error", {"log.level": "info"}, "info"), ("fine", {"log.level": "fatal"}, "error"),
+    ("fine", {"log.level": "emergency", "log.logger": "x"}, "error"), ("a warning", {"log.level": "loud"}, "warn"),
+    ("an ERROR", {}, "error"), ("error too", {"log.flags": ["split"], "log.level": "debug"}, "debug"),
+    ("plain", {"user": {"log": {"level": "error"}}}, "none"), ("e", {}, "none"),
+    ("info", {"log.level": "warn"}, "warn"),
+)  # fmt: skip
+"""Message, fields, and the level that they come to."""
+
+
+def test_a_line_has_the_level_of_its_own_field_before_that_of_its_words(store: Store) -> None:
+    """Beside containers without any such field, and with one as the shipper writes it. Each level finds the lines that
+    it counts."""
+    asked = batch("levelled", *(fields for _, fields, _ in LEVELLED))
+    docs = asked.sections[0].docs
+    for number, (message, _, _) in enumerate(LEVELLED):
+        docs = docs.replace(b'"m%d"' % number, orjson.dumps(message))
+    one = replace(asked.sections[0], docs=docs)
+    others = [*batch("unlevelled", {}, {}).sections, *batch("quick", {"log.level": "debug"}, {}).sections]
+    (verdict,) = store.write([decode(Batch([one, *others]).encode())])
+    assert sum(verdict.stored) == len(LEVELLED) + 4
+    every = Query(service=("levelled", "unlevelled", "quick"), limit=0)
+    counts: Counter[str] = Counter()
+    for row in store.histogram(every, 60_000).counts.values():
+        counts.update(row)
+    assert counts == Counter(level for *_, level in LEVELLED) + Counter(none=3, debug=1)
+    for level, number in counts.items():
+        asked_for = replace(every, where=condition([level]))
+        assert len(list(store.search(asked_for))) == number, level
+        assert sum(sum(row.values()) for row in store.histogram(asked_for, 60_000).counts.values()) == number, level
+    hits = store.search(Query(where=both_of(parse("error"), condition(["info", "debug"])), service=("levelled",)))
+    assert {hit["message"] for hit in hits} == {"no error", "error too"}
+
+
+def both_of(*parts: Node | None) -> Node | None:
+    return both(tuple(part for part in parts if part))
 
 
 def test_hostile_fields_cost_no_line(store: Store) -> None:

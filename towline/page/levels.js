@@ -1,4 +1,5 @@
-// A line's level: what it says in a field of its own, else the words in it, as the server counts them.
+// A line's level: what a rule found (log.level), what it says in a field of its own, else the words in it. The server counts by
+// the first and the last of these.
 const WORDS = {
   error: ["error", "err", "errors", "fatal", "panic", "critical", "crit", "emerg", "exception", "traceback"],
   warn: ["warn", "warning"], info: ["info", "notice"], debug: ["debug", "trace", "verbose"],
@@ -9,9 +10,11 @@ const NUMBERS = { 10: "debug", 20: "debug", 30: "info", 40: "warn", 50: "error",
 const COLOUR = /\x1b\[[0-9;:]*m/g;
 const FIELD = /\b(?:level|lvl|severity)=["']?(\w+)/i;
 
+const TOLD = new Map([...BY_WORD, ["alert", "error"], ["emergency", "error"]]);
 const named = (text) => BY_WORD.get(String(text).toLowerCase()) ?? NUMBERS[text];
 
-export function levelOf(coloured, fields) {
+export function levelOf(coloured, fields, parsed) {
+  if (TOLD.has(parsed)) return TOLD.get(parsed);
   const message = coloured.slice(0, 4000).replace(COLOUR, "");
   const own = fields && (fields.level ?? fields.severity ?? fields.lvl ?? fields["log.level"] ?? fields.log?.level);
   const told = own !== undefined && own !== null ? named(own) : named(FIELD.exec(message)?.[1]);

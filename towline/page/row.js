@@ -10,7 +10,7 @@ export const serviceOf = (line) => line.service?.name || line.container?.name ||
 
 export function prepared(line) {
   line.$fields = fieldsOf(line.message);
-  line.$level = levelOf(line.message, line.$fields);
+  line.$level = levelOf(line.message, line.$fields, line.log?.level);
   return line;
 }
 

@@ -77,7 +77,8 @@ class Store(Protocol):
 
     def histogram(self, query: Query, step: int) -> Histogram:
         """How many lines match, in buckets of `step` milliseconds that begin at multiples of it since 1970. Order and
-        limit of the query mean nothing. Levels go by words (towline.levels), as the store's index cuts them."""
+        limit of the query mean nothing. Levels go by `log.level`, else by words as the
+        store's index cuts them (towline.levels)."""
 
     def containers(self, limit: int, name: str = "") -> tuple[list[Known], int]:
         """The containers that spoke last (0: as many as the store can tell), and how many there are in all, about.

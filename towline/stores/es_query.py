@@ -10,7 +10,8 @@ from itertools import islice, product
 from typing import Any
 
 from towline.fields import IP, KEYWORD, LONG, REST, fits
-from towline.query import CONTAINER, And, Field, Node, Not, Or, Phrase, Query
+from towline.levels import tree
+from towline.query import CONTAINER, And, Field, Level, Node, Not, Or, Phrase, Query
 from towline.stores.es_fields import HEADERS, LATER, MAX_KEYWORD, NODE_LABELS, column
 
 Clause = dict[str, Any]
@@ -64,6 +65,8 @@ class Translation:
             return _any([self.node(part, wide) for part in node.parts])
         if isinstance(node, Not):
             return {"bool": {"must_not": [self.node(node.part, not wide)]}}
+        if isinstance(node, Level):
+            return self.node(tree(node.name), wide)
         return self._phrase(node, wide) if isinstance(node, Phrase) else self._field(node, wide)
 
     def _phrase(self, phrase: Phrase, wide: bool) -> Clause:

@@ -6,8 +6,8 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from towline.identity import COMPOSE_PROJECT, STACK
-from towline.levels import LEVELS, UNKNOWN, more_severe
-from towline.query import Query
+from towline.levels import LEVELS, TOLD, UNKNOWN, more_severe
+from towline.query import LOG_LEVEL, Query
 from towline.stores.es_address import Address
 from towline.stores.es_ask import ask
 from towline.stores.es_query import CODE, Clause, Translation
@@ -34,11 +34,12 @@ def histogram(client: Elasticsearch, address: Address, translation: Translation,
 
 
 def _level(level: str) -> Clause:
-    excluded = more_severe(level)
-    clause: dict[str, Any] = {"should": _words(LEVELS[level]), "minimum_should_match": 1}
-    if excluded:
-        clause["must_not"] = _words(excluded)
-    return {"bool": clause}
+    """Told by the line's own field, else by its words (towline.levels)."""
+    told: Clause = {"terms": {LOG_LEVEL: [*TOLD[level]]}}
+    anything: Clause = {"terms": {LOG_LEVEL: [value for values in TOLD.values() for value in values]}}
+    excluded = [anything, *_words(more_severe(level))] if more_severe(level) else [anything]
+    worded: Clause = {"bool": {"should": _words(LEVELS[level]), "minimum_should_match": 1, "must_not": excluded}}
+    return {"bool": {"should": [told, worded], "minimum_should_match": 1}}
 
 
 def _words(words: Sequence[str]) -> list[Clause]:

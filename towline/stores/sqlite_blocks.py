@@ -15,6 +15,7 @@ import orjson
 import zstandard
 
 from towline.batch import ORIGIN_MARK, Origin, Section, may_halve, occurrences
+from towline.levels import LEVELS, TOLD, told
 from towline.stores import Rejected
 from towline.times import nanoseconds
 
@@ -22,6 +23,12 @@ MAX_LINES = 1024
 MAX_BYTES = 256 << 10
 FIRST_YEAR, LAST_YEAR = 1970, 2254
 """Lines outside of these years are rejected: a block's key holds microseconds since 1970 in 53 bits."""
+
+LETTERS = {level: level[0] for level in LEVELS}
+"""Words in the index's column `source` that stand for a line's level: e, w, i, d."""
+_OF_VALUE = {value.encode(): LETTERS[level] for level, values in TOLD.items() for value in values}
+_LEVEL = re.compile(rb'"event":\{"sequence":\d{1,18}[^{}\n]*\}(?:,"log":\{"level":"([a-z]*)")?')
+"""As the shipper writes it; what has another form, or another object of this name, is read line by line."""
 
 _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(1, window_log=18, hash_log=13, write_content_size=1)
 """A table that stays in the core's cache, as towline.batch has it; the window holds a whole block."""
@@ -79,6 +86,21 @@ class Block:
             text = _COLOUR.sub(" ", text)
         # The tokenizer knows Unicode 6.1 only, folds few letters, and takes later signs (emoji) for letters.
         return text if text.isascii() else _FOREIGN_SIGNS.sub(" ", text.casefold())
+
+    def levels(self) -> bytes | None:
+        """A letter of LETTERS for each line whose `log.level` says its level, a blank for any other; None where no line
+        has one. Only lines that rules have parsed are looked at."""
+        if b'"log":{' not in self.docs or b'"level":"' not in self.docs:
+            return None
+        found: Sequence[bytes] = _LEVEL.findall(self.docs)
+        if len(found) != len(self.ids) or len(found) - found.count(b"") != self.docs.count(b'"log":{'):
+            found = self._levels_one_by_one()
+        letters = "".join([_OF_VALUE.get(value, " ") for value in found])
+        return letters.encode() if letters.strip() else None
+
+    def _levels_one_by_one(self) -> list[bytes]:
+        lines = self.docs.replace(ORIGIN_MARK, b"").split(b"\n")[1::2]
+        return [(told(orjson.loads(line)) or "").encode() for line in lines]
 
     def without(self, unwanted: set[int]) -> "Block | None":
         """The block without the lines of these indexes; None where no line is left."""

@@ -10,7 +10,9 @@ from typing import Any
 
 import orjson
 
-from towline.query import CONTAINER, And, Field, Node, Not, Or, Phrase, holds
+from towline.levels import LEVELS, more_severe
+from towline.query import CONTAINER, And, Field, Level, Node, Not, Or, Phrase, holds
+from towline.stores.sqlite_blocks import LETTERS
 
 MAX_SOURCES_IN_EXPRESSION = 64
 """Beyond so many origins it is cheaper to drop lines after the word index has answered."""
@@ -74,7 +76,7 @@ def _of_origin(field: Field) -> bool:
 
 def _possible(node: Node, origin: Mapping[str, Any]) -> bool | None:
     """Whether a line of this origin can match: True, False, or None where that depends on the line."""
-    if isinstance(node, Phrase):
+    if isinstance(node, Phrase | Level):
         return None
     if isinstance(node, Field):
         return holds(node, origin, []) if _of_origin(node) else None
@@ -104,6 +106,14 @@ def _either_source(sources: Collection[int]) -> str | None:
     return "(" + (" OR ".join(f'source : "s{key}"' for key in sorted(sources)) or _NOTHING) + ")"
 
 
+def of_level(level: str) -> str:
+    """An expression for the lines of this level: those whose own field says it, and those that only words tell of."""
+    words = " OR ".join(f'message : "{word}"' for word in LEVELS[level])
+    letters = [f'source : "{letter}"' for letter in LETTERS.values()]
+    others = " OR ".join([*letters, *(f'message : "{word}"' for word in more_severe(level))])
+    return f'(source : "{LETTERS[level]}" OR (({words}) NOT ({others})))'
+
+
 def _phrase(phrase: Phrase) -> str:
     return f'message : "{" ".join(phrase.tokens)}"{" *" if phrase.prefix else ""}'
 
@@ -112,6 +122,8 @@ def _upper(node: Node, sources: Sources) -> str | None:
     """An expression for at least the lines that match; None: all lines."""
     if isinstance(node, Phrase):
         return _phrase(node)
+    if isinstance(node, Level):
+        return of_level(node.name)
     if isinstance(node, Field):
         return _exact_field(node, sources)
     if isinstance(node, Not):
@@ -139,6 +151,8 @@ def _lower(node: Node, sources: Sources) -> str | None:
     if isinstance(node, Phrase):
         # A word of letters that the index folds in another way might stand for more than it should.
         return _phrase(node) if all(token.isascii() for token in node.tokens) else None
+    if isinstance(node, Level):
+        return of_level(node.name)
     if isinstance(node, Field):
         return _exact_field(node, sources)
     if isinstance(node, Not):

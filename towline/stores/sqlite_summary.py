@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import zstandard
 
-from towline.levels import LEVELS, UNKNOWN, level_of, more_severe
-from towline.query import Query, tokens
+from towline.levels import LEVELS, UNKNOWN, level_in
+from towline.query import Query
 from towline.stores.sqlite_blocks import unpack
 from towline.stores.sqlite_folder import Folder, Gone
 from towline.stores.sqlite_hits import FAR
 from towline.stores.sqlite_partition import SLOT
-from towline.stores.sqlite_plan import decided
+from towline.stores.sqlite_plan import decided, of_level
 from towline.stores.sqlite_search import search
 from towline.stores.summary import Histogram, Known, known
 from towline.times import format_time, nanoseconds
@@ -63,7 +63,7 @@ def _one_by_one(folder: Folder, query: Query, step: int, look: Callable[[], None
     """For conditions that only each line itself can answer, newest first."""
     for document in search(folder, replace(query, order="desc", limit=0)):
         look()
-        found.add(_bucket(nanoseconds(document["@timestamp"]), step), level_of(tokens(document["message"])), 1)
+        found.add(_bucket(nanoseconds(document["@timestamp"]), step), level_in(document), 1)
 
 
 def _bucket(moment: int, step: int) -> int:
@@ -115,10 +115,10 @@ class _Partition:
             return []
 
     def _move(self, level: str, found: Histogram) -> None:
-        """Lines with words of the level, counted under it and no longer among those of unknown level."""
+        """Lines of the level, counted under it and no longer among those of unknown level."""
         span = (min(self._places), max(self._places) | _LINES)
         rows = self._connection.execute(
-            "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?", (_expression(level), *span)
+            "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?", (of_level(level), *span)
         )
         for number, (rowid,) in enumerate(rows):
             if number % 4096 == 0:
@@ -129,11 +129,6 @@ class _Partition:
             if bucket is not None and bucket >= 0:
                 found.add(bucket, level, 1)
                 found.add(bucket, UNKNOWN, -1)
-
-
-def _expression(level: str) -> str:
-    words, above = (" OR ".join(f'message : "{word}"' for word in each) for each in (LEVELS[level], more_severe(level)))
-    return f"({words}) NOT ({above})" if above else words
 
 
 def tidied(found: Histogram) -> Histogram:

@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 
 _OVERLAPPING = """SELECT payload FROM blocks WHERE source IN (SELECT id FROM sources WHERE container = ?)
     AND last_ns >= ? AND first_ns <= ?"""
-_WORDS = """INSERT INTO words(rowid, message, source) WITH incoming(first, source, texts) AS (VALUES {})
-    SELECT first + key, value, source FROM incoming CROSS JOIN json_each(texts)"""
+_WORDS = """INSERT INTO words(rowid, message, source) WITH incoming(first, source, levels, texts) AS (VALUES {})
+    SELECT first + key, value, CASE WHEN levels IS NULL THEN source ELSE source || ' ' || substr(levels, key + 1, 1) END
+    FROM incoming CROSS JOIN json_each(texts)"""
 _EVENTS = "CREATE TABLE IF NOT EXISTS events(id TEXT PRIMARY KEY) WITHOUT ROWID"
 """Made with the first event: most stores have none, and files of before have no such table."""
 _KNOWN = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))"
@@ -137,10 +138,10 @@ class PartitionWriter:
 
     def _index(self, blocks: Sequence[Block], keys: Mapping[int, int]) -> None:
         """The words of the blocks, in one statement."""
-        values: list[int | str] = []
+        values: list[int | str | bytes | None] = []
         for block in blocks:
-            values += (keys[id(block)], f"s{self._source(block.origin)}", block.words())
-        self.connection.execute(_WORDS.format(",".join(["(?,?,?)"] * len(blocks))), values)
+            values += (keys[id(block)], f"s{self._source(block.origin)}", block.levels(), block.words())
+        self.connection.execute(_WORDS.format(",".join(["(?,?,?,?)"] * len(blocks))), values)
 
     def _keep(self, block: Block, key: int, source: int) -> None:
         self._arrived += 1
