@@ -141,12 +141,17 @@ def test_labels_of_the_node_change_while_it_runs(
 ) -> None:
     """The engine here is in no Swarm: what a manager told last is put in its place."""
     shipper = running(node_label=("zone",))
-    logs, services = shipper.shipper._logs, shipper.shipper._services
+    services = shipper.shipper._services
     container = start(engine, f"{prefix}-1")
     until(lambda: len(shipper.look()) == 2)
-    services._known = replace(services._known, node={"zone": "a"})
-    shipper.shipper._rule_again()
-    until(lambda: any("orchestrator" in tail.origin.fields for tail in logs._tails.values() if tail.origin))
+    until(lambda: services._own.node is not None)
+
+    def told() -> bool:
+        services._known = replace(services._known, node={"zone": "a"})
+        shipper.shipper._rule_again()
+        return any("orchestrator" in tail.origin.fields for tail in shipper.tails() if tail.origin)
+
+    until(told)
     container.exec_run(["sh", "-c", ": > /go"])
     until(lambda: len(shipper.look()) == 4)
     assert shipper.zones == [None, None, "a", "a"]
