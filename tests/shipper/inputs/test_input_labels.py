@@ -30,6 +30,11 @@ RULES = """
 
 [service."traced"]
 "towline.multiline" = "indented"
+"towline.multiline.wait" = "60s"
+
+[service."brief"]
+"towline.multiline" = "indented"
+"towline.multiline.wait" = "0.05s"
 
 [service."off"]
 "towline.enable" = false
@@ -46,9 +51,10 @@ def world(start: Start, tmp_path: Path) -> World:
     return start(forward=ANY, gelf=ANY, syslog=ANY, ndjson=ANY, rules=rules)
 
 
-def gelf(world: World, *texts: str, service: str = "s", **more: Any) -> None:
+def gelf(world: World, *said: tuple[str, str], **more: Any) -> None:
+    """Services, and what each of them says, in this order."""
     with socket.create_connection(world.address("gelf")) as tcp:
-        for text in texts:
+        for service, text in said:
             message = {"version": "1.1", "host": "h", "short_message": text, "timestamp": AT, "_service": service}
             tcp.sendall(orjson.dumps(message | more) + b"\0")
 
@@ -79,7 +85,7 @@ def by_logger(world: World) -> None:
 
 @pytest.mark.parametrize(
     "send",
-    [by_fluent_logger, by_logger, lambda world: gelf(world, f"mail {SECRET}", _mail=SECRET),
+    [by_fluent_logger, by_logger, lambda world: gelf(world, ("s", f"mail {SECRET}"), _mail=SECRET),
      lambda world: post(world, {"message": f"mail {SECRET}", "mail": SECRET, "service": "s"})],
     ids=["fluent-logger", "logger", "gelf", "ndjson"],
 )  # fmt: skip
@@ -93,10 +99,8 @@ def test_what_is_hidden_for_all_is_hidden_whatever_way_it_comes(world: World, se
 def test_lines_are_parsed_routed_measured_and_dropped_as_is_said_for_their_service(world: World) -> None:
     dropped = world.counted("lines_dropped_total", service="quiet", reason="drop")
     read = world.counted("lines_read_total", service="quiet")
-    gelf(world, "status=200 path=/a", service="parsed")
-    gelf(world, "noise", "noise", service="quiet")
-    gelf(world, "no pairs at all", service="parsed")
-    gelf(world, "a voice", service="quiet")
+    gelf(world, ("parsed", "status=200 path=/a"), ("quiet", "noise"), ("quiet", "noise"), ("parsed", "no pairs at all"),
+         ("quiet", "a voice"))  # fmt: skip
     lines = {line["message"]: line for line in world.lines(3)}
     assert set(lines) == {"status=200 path=/a", "no pairs at all", "a voice"}
     parsed = lines["status=200 path=/a"]
@@ -109,28 +113,35 @@ def test_lines_are_parsed_routed_measured_and_dropped_as_is_said_for_their_servi
 
 
 def test_what_is_not_to_be_collected_is_left_out_and_the_ledger_says_so(world: World) -> None:
-    gelf(world, "one", "two", service="off")
-    gelf(world, "kept")
+    names = ("lines_read_total", "lines_listened_total")
+    before = [world.counted(name, service="off") for name in names]
+    dropped = world.counted("lines_dropped_total", service="off", reason="excluded")
+    gelf(world, ("off", "one"), ("off", "two"), ("s", "kept"))
     assert [line["message"] for line in world.lines(1)] == ["kept"]
-    until(lambda: world.counted("lines_dropped_total", service="off", reason="excluded") >= 2)
-    assert world.counted("lines_read_total", service="off") == world.counted("lines_listened_total", service="off") >= 2
+    assert world.counted("lines_dropped_total", service="off", reason="excluded") == dropped + 2
+    assert [world.counted(name, service="off") for name in names] == [count + 2 for count in before]
 
 
 def test_lines_that_nobody_acknowledges_are_joined_as_they_come(world: World) -> None:
-    gelf(world, "boom", "  at a", service="traced")
-    gelf(world, "  at b", "next", "  at c", service="traced", level=3)
+    gelf(world, ("traced", "boom"), ("traced", "  at a"), ("traced", "next"))
+    assert [line["message"] for line in world.lines(1)] == ["boom\n  at a"]
+    gelf(world, ("traced", "  other fields"), ("traced", "  at b"), ("traced", "last"), level=3)
     lines = world.lines(3)
-    assert sorted(line["message"] for line in lines) == ["  at b", "boom\n  at a", "next\n  at c"]
-    sequences = {line["message"]: line["event"]["sequence"] for line in lines}
-    assert sequences["  at b"] == sequences["boom\n  at a"] + 2, "fields that differ are not thrown together"
+    assert [line["message"] for line in lines] == ["boom\n  at a", "next", "  other fields\n  at b"]
+    first = lines[0]["event"]["sequence"]
+    assert [line["event"]["sequence"] - first for line in lines] == [0, 2, 3]
 
 
 def test_an_event_that_waits_for_more_is_handed_on_at_the_end(world: World) -> None:
-    gelf(world, "boom", "  at a", service="traced")
-    gelf(world, "other")
-    world.lines(1)
+    gelf(world, ("traced", "boom"), ("traced", "  at a"), ("s", "other"))
+    assert [line["message"] for line in world.lines(1)] == ["other"]
     world.stop()
-    assert sorted(line["message"] for line in world.taken) == ["boom\n  at a", "other"]
+    assert [line["message"] for line in world.taken] == ["other", "boom\n  at a"]
+
+
+def test_an_event_to_which_nothing_is_added_is_complete(world: World) -> None:
+    gelf(world, ("brief", "boom"))
+    assert [line["message"] for line in world.lines(1)] == ["boom"]
 
 
 def test_what_is_acknowledged_together_is_joined_together_and_the_same_when_it_comes_again(world: World) -> None:
@@ -168,12 +179,12 @@ def test_what_another_towline_sends_is_looked_through_for_secrets_and_not_thinne
 
 
 def test_a_rules_file_that_changes_counts_for_senders_that_are_known(world: World, tmp_path: Path) -> None:
-    gelf(world, "a", service="later")
+    gelf(world, ("later", "a"))
     assert world.lines(1)[0]["data_stream"]["dataset"] == "docker"
     (tmp_path / "rules.toml").write_text('"towline.dataset" = "new"\n')
 
     def routed() -> bool:
-        gelf(world, "b", service="later")
+        gelf(world, ("later", "b"))
         world.confirm(world.take())
         return world.taken[-1]["data_stream"]["dataset"] == "new"
 
@@ -249,10 +260,11 @@ def test_a_trace_of_a_real_container_is_one_event(start: Start, containers: Cont
     world = start(forward=ANY, engine=engine_url, include=(f"{containers.prefix}-*",))
     host, port = world.address("forward")
     script = "echo 'Traceback (most recent call last):'; echo '  File 1'; echo 'E: x'; echo after"
-    containers.start("trace", script, "fluentd", {"towline.multiline": "python"},
+    containers.start("trace", script, "fluentd", {"towline.multiline": "python", "towline.multiline.wait": "60s"},
                      **{"fluentd-address": f"{host}:{port}", "fluentd-async": "true"})  # fmt: skip
-    lines = world.lines(2)
-    assert [line["message"] for line in lines] == ["Traceback (most recent call last):\n  File 1\nE: x", "after"]
+    assert [line["message"] for line in world.lines(1)] == ["Traceback (most recent call last):\n  File 1\nE: x"]
+    world.stop()
+    assert [line["message"] for line in world.taken[1:]] == ["after"]
 
 
 @pytest.mark.engine
