@@ -6,8 +6,8 @@ and 800 kB of copies, which is a fifth of what a line costs the indexer (benchma
 
 from pika.adapters.select_connection import SelectConnection
 
-AT_ONCE = 256 << 10
-"""Bytes: two of the largest frames."""
+AT_ONCE = 128 << 10
+"""Bytes: the largest frame. Of more, pika copies what is left with each frame that it takes."""
 _LIMIT = "_MAX_RECV_BYTES"
 
 

@@ -43,7 +43,7 @@ def _only_index(data: bytes) -> str:
         return ""
     item = first[1]
     count = (len(data) - first.start(1) - 1) // (len(item) + 1)
-    return first[2].decode() if data[first.start(1) :] == b",".join([item] * count) + b"]}" else ""
+    return first[2].decode() if data.endswith(b"[" + b",".join([item] * count) + b"]}") else ""
 
 
 class ReadyMadeSerializer(NdjsonSerializer):
