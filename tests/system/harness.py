@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,14 +19,18 @@ import docker
 from docker.models.containers import Container
 from docker.types import LogConfig
 from oracle import GENERATOR, Report, Written, judge
+from ports import free_port
 
 TOWLINE = Path(sys.executable).parent / "towline"
 IMAGE = "towline-demo:local"
 Document = dict[str, Any]
+PATIENCE = 60.0
+"""Seconds that anything may take on a busy machine; only a failure waits so long."""
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str], every: float = 0.1) -> Any:
-    """The first true answer of `condition`; fails the test with `what` when `seconds` are over."""
+    """The first true answer of `condition`; fails the test with `what` when `seconds`, or PATIENCE, are over."""
+    seconds = max(seconds, PATIENCE)
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()
@@ -36,12 +39,6 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str | Callabl
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(every)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(*arguments: object, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +104,7 @@ class Up:
         return self.process is not None and self.process.poll() is None
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -154,7 +151,7 @@ class Up:
     def search(self, *arguments: object) -> list[Document]:
         return search(self.data, *arguments)
 
-    def collect(self, count: int, seconds: float = 60) -> list[Document]:
+    def collect(self, count: int, seconds: float = 2 * PATIENCE) -> list[Document]:
         """All documents, once there are at least `count` (or after `seconds`, whatever there is)."""
         deadline = time.monotonic() + seconds
         rows: list[Document] = []
@@ -247,7 +244,7 @@ class Generators:
 
 
 def finished(container: Container, seconds: float = 60) -> None:
-    container.wait(timeout=seconds)
+    container.wait(timeout=max(seconds, 3 * PATIENCE))
 
 
 def logged(container: Container) -> list[str]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import TOWLINE, Document, Generators, Up, clean_environment, free_port, wait_until
+from harness import TOWLINE, Document, Generators, Up, clean_environment, wait_until
 from oracle import Report
+from ports import free_port
 from proxy import Proxy
 from servers import Servers
 from wire import Wire

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import Document, free_port, wait_until
+from harness import Document, wait_until
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 HEARTBEAT = 2

@@ -119,7 +119,7 @@ def test_the_figures_of_the_pipeline_are_there(pipeline: Pipeline, generators: G
     pipeline.drained()
     texts = []
     for url in metrics(pipeline):
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             texts.append(answer.read().decode())
     shipper, indexer = texts
     service = f'{{service="{pipeline.name}-web"}}'
@@ -156,5 +156,5 @@ def drawn_by_the_page(pipeline: Pipeline) -> None:
 
 
 def pipeline_of(page: Part) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/api/pipeline", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/api/pipeline", timeout=60) as answer:
         return json.load(answer)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Generators, Up, finished, free_port, run, wait_until
+from harness import Generators, Up, finished, run, wait_until
+from ports import free_port
 
 Make = Callable[..., Up]
 
@@ -112,7 +113,7 @@ def test_searching_while_it_runs_and_after_it_stopped(up: Make, generators: Gene
 @pytest.mark.engine
 def test_a_second_one_on_the_same_data_is_refused(up: Make, generators: Generators) -> None:
     first = up().start()
-    done = run("up", "--data", first.data, "--listen", f"127.0.0.1:{free_port()}", timeout=30)
+    done = run("up", "--data", first.data, "--listen", f"127.0.0.1:{free_port()}", timeout=120)
     assert done.returncode == 1
     expect_one_line(done.stderr, str(first.data))
     assert first.running
@@ -121,7 +122,7 @@ def test_a_second_one_on_the_same_data_is_refused(up: Make, generators: Generato
 @pytest.mark.engine
 def test_a_taken_port_is_named(up: Make, tmp_path: Path) -> None:
     first = up().start()
-    done = run("up", "--data", tmp_path / "other", "--listen", f"127.0.0.1:{first.port}", timeout=30)
+    done = run("up", "--data", tmp_path / "other", "--listen", f"127.0.0.1:{first.port}", timeout=120)
     assert done.returncode == 1
     expect_one_line(done.stderr, str(first.port))
 
@@ -154,7 +155,7 @@ WRONG = [
     ("arguments", "code", "named"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
 def test_wrong_input_is_one_line_that_names_it(arguments: list[str], code: int, named: str, tmp_path: Path) -> None:
-    done = run(*arguments, TOWLINE_DATA=str(make_data(tmp_path)), timeout=30)
+    done = run(*arguments, TOWLINE_DATA=str(make_data(tmp_path)), timeout=120)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     expect_one_line(done.stderr, named)
@@ -193,6 +194,6 @@ def test_no_store_yet_is_said_plainly(tmp_path: Path) -> None:
 
 def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    done = run("up", "--data", tmp_path / "file", "--listen", f"127.0.0.1:{free_port()}", timeout=30)
+    done = run("up", "--data", tmp_path / "file", "--listen", f"127.0.0.1:{free_port()}", timeout=120)
     assert done.returncode in (1, 2)
     expect_one_line(done.stderr, str(tmp_path / "file"))
