@@ -74,7 +74,7 @@ def test_a_clean_stop_leaves_everything_read_delivered(
     towline = up("--source", source).start()
     load(generators, 6)
     wait_until(lambda: len(towline.search()) > 1000, 30, "lines")
-    assert towline.stop(number, seconds=20) == 0
+    assert towline.stop(number) == 0
     delivered = len(towline.search())
     assert delivered > 1000
     towline.start()
