@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.client import count
 from benchmarks.figure import Figure, ratio_at_most
 from benchmarks.ground import Ground
 from benchmarks.measuring import cpu, wait_for
 from benchmarks.program import end, free_port
-from benchmarks.sink import Sink
 
 GROUP = "shipper"
 SECONDS = 300
@@ -21,30 +21,28 @@ _FLUENT_BIT = """\
 [SERVICE]
     Flush 1
     Log_Level warn
-    Parsers_File {folder}/parsers.conf
 [INPUT]
     Name tail
     Path {log}
-    Parser docker
+    multiline.parser docker
     Read_from_Head On
+    Mem_Buf_Limit 5MB
 [OUTPUT]
     Name es
     Match *
-    Host 127.0.0.1
+    Host {host}
     Port {port}
-    Index towline-bench
+    Index {index}
     Suppress_Type_Name On
+    Generate_ID On
     Buffer_Size False
+    Retry_Limit False
 """
-_PARSERS = """\
-[PARSER]
-    Name docker
-    Format json
-    Time_Key time
-    Time_Format %Y-%m-%dT%H:%M:%S.%L
-    Time_Keep On
+"""As it is run on Docker's logs: parts joined and times read by its parser `docker`, and ids, so that what is sent
+again is stored once. The limit is that of its Helm chart: without one it floods the server, which refuses, and each
+retry costs it the whole chunk again. It reads whole answers, since what does not fit into its buffer would go
+unchecked. It keeps no positions on disk, adds no names or labels and compresses nothing: less than the shipper does.
 """
-"""The parser `docker` of Fluent Bit's own conf/parsers.conf."""
 
 
 class Peer:
@@ -75,7 +73,7 @@ class Peer:
 def figures(ground: Ground, file: float, api: float) -> Iterator[Figure]:
     """`file`, `api`: µs of CPU per line of the shipper itself: of a backlog in the file, of live lines by the API."""
     if fluent_bit := on_the_path("fluent-bit"):
-        name = f"Fluent Bit {version(fluent_bit)}, tail to a sink that answers as Elasticsearch"
+        name = f"Fluent Bit {version(fluent_bit)}, tail of the same log to Elasticsearch, with ids"
         beside = min(tailed(ground, fluent_bit) for _ in range(min(2, ground.sizes.rounds)))
         yield Figure(GROUP, "backlog, file, beside Fluent Bit", file, "µs/line", name, beside, ratio_at_most(0.4))
     if vector := on_the_path("vector"):
@@ -101,10 +99,7 @@ def version(program: str) -> str:
 
 
 def tailed(ground: Ground, program: str) -> float:
-    """Fluent Bit's µs per line of the backlog's file, all of them taken by the sink; without those of a start.
-
-    It keeps no positions on disk, adds no names or labels and compresses nothing: less than the shipper does.
-    """
+    """Fluent Bit's µs per line of the backlog's log, each found in Elasticsearch; without those of a start."""
     one = ground.folder / f"{ground.unique('one')}.log"
     log = Path(ground.client.api.inspect_container(ground.backlog)["LogPath"])
     with log.open("rb") as lines:
@@ -114,19 +109,19 @@ def tailed(ground: Ground, program: str) -> float:
 
 
 def _tail(ground: Ground, program: str, log: Path, lines: int) -> float:
-    """CPU seconds until the sink has these."""
-    folder = ground.folder / ground.unique("fluentbit")
-    folder.mkdir()
-    sink = Sink("")
-    settings = folder / "fluent-bit.conf"
-    settings.write_text(_FLUENT_BIT.format(folder=folder, log=log, port=sink.url.rpartition(":")[2]))
-    (folder / "parsers.conf").write_text(_PARSERS)
+    """CPU seconds until a search finds these."""
+    index = ground.unique(f"fluentbit-{ground.prefix}-")
+    host, _, port = ground.elastic.removeprefix("http://").rpartition(":")
+    settings = ground.folder / f"{index}.conf"
+    settings.write_text(_FLUENT_BIT.format(log=log, host=host, port=port, index=index))
+    ground.ask("PUT", f"/{index}")
     try:
         with Peer(ground.folder / "fluent-bit.log", program, "-c", str(settings)) as peer:
-            wait_for(lambda: peer.alive() and sink.lines >= lines, SECONDS, f"{lines} lines of Fluent Bit", every=0.05)
+            told = f"{lines} lines of Fluent Bit in Elasticsearch"
+            wait_for(lambda: peer.alive() and count(ground, index) >= lines, SECONDS, told, every=0.5)
             return peer.cpu
     finally:
-        sink.close()
+        ground.ask("DELETE", f"/{index}")
 
 
 def followed(ground: Ground, program: str) -> float:

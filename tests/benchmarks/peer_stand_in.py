@@ -16,14 +16,15 @@ import docker
 
 
 def fluent_bit(settings: str) -> None:
-    """All lines of the tailed file to the sink in one bulk request; then waits to be ended."""
+    """All lines of the tailed file to Elasticsearch in one bulk request; then waits to be ended."""
     told = dict(re.findall(r"(?m)^ +(\w+) (.+)$", Path(settings).read_text()))
     lines = Path(told["Path"]).read_bytes().splitlines()
     body = b"".join(b'{"create":{}}\n' + line + b"\n" for line in lines)
     connection = http.client.HTTPConnection(told["Host"], int(told["Port"]), timeout=60)
-    connection.request("POST", "/_bulk", body)
-    if json.loads(connection.getresponse().read())["errors"]:
-        sys.exit("refused")
+    connection.request("POST", f"/{told['Index']}/_bulk", body, {"content-type": "application/x-ndjson"})
+    answer = json.loads(connection.getresponse().read())
+    if answer["errors"]:
+        sys.exit(f"refused: {answer['items'][0]}")
     while True:
         time.sleep(60)
 
