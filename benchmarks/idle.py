@@ -12,7 +12,7 @@ from benchmarks.figure import Figure, at_most, ratio_at_most
 from benchmarks.ground import Ground
 from benchmarks.measuring import Spent, cpu, settle
 from benchmarks.program import Program
-from benchmarks.replay import forget
+from benchmarks.replay import forget, taken
 
 GROUP = "idle"
 FOLLOWERS = "a plain follower of each log, as logspout has"
@@ -84,7 +84,7 @@ def engine_share(ground: Ground) -> float:
 
 def shipped(ground: Ground, source: str) -> Share:
     queue = ground.unique("idle")
-    with ground.ship(queue, f"{ground.prefix}-idle-*", source=source) as ship:
+    with ground.ship(queue, f"{ground.prefix}-idle-*", source=source) as ship, taken(ground, queue):
         started(ship)
         own, engine = Spent([ship.pid]), Spent(ground.engine_pids)
         time.sleep(ground.sizes.idle)

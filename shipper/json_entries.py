@@ -26,6 +26,7 @@ _ENTRY = re.compile(
     rb'\{"log":"' + _TEXT + rb'","stream":"(stdout|stderr)",'
     rb'(?:"attrs":\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\},)?"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)"\}'
 )  # fmt: skip
+_OTHER_ESCAPE = re.compile(rb'\\[^"n]')
 _STRUCTURAL_QUOTES = 12
 _STAMP_LENGTH = 30
 _FEW = 600
@@ -89,15 +90,26 @@ def _whole_lines(block: bytes) -> _Columns | None:
     """Columns of a block in which every entry is a whole line and undamaged, else None."""
     count = occurrences(block, b"\n")
     if (
-        b"\\\\n" + _STREAM in block
-        or b"\x00" in block
+        b"\x00" in block
         or b"\x1e" in block
-        or block.count(b'"') != _STRUCTURAL_QUOTES * count + block.count(b'\\"')
+        or not _quotes_are_right(block, count)
         or not block.startswith(b'{"log":"')
         or not block.endswith(b'"}\n')
     ):
         return None
     return _one_stream(block, count) or _two_streams(block[8:-3].split(_JOINT), count)
+
+
+def _quotes_are_right(block: bytes, count: int) -> bool:
+    """Whether there are as many quotes as `count` undamaged entries have, and no text ends in a backslash and an n.
+
+    Where every backslash stands before a quote or is a line end's, as in most logs, two counts of single bytes show it;
+    counting two bytes in a row takes three times as long.
+    """
+    escaped = block.count(b'"') - _STRUCTURAL_QUOTES * count
+    if escaped == block.count(b"\\") - count and not (escaped and _OTHER_ESCAPE.search(block)):
+        return True
+    return escaped == block.count(b'\\"') and b"\\\\n" + _STREAM not in block
 
 
 def _one_stream(block: bytes, count: int) -> tuple[Sequence[bytes], Sequence[bytes], bytes] | None:

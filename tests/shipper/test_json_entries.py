@@ -102,6 +102,15 @@ def test_a_torn_entry_before_a_good_one_keeps_both() -> None:
     assert entries.damaged == {1}
 
 
+@pytest.mark.parametrize("other", ["tab \t\n", 'quote "\n', "backslash \\\n", "none\n"])
+@pytest.mark.parametrize("neighbours", [0, 1, 5])
+def test_a_quote_that_nothing_escapes_is_damage_whatever_stands_in_other_lines(other: str, neighbours: int) -> None:
+    broken = entry("a'b\n").replace(b"'", b'"')
+    entries = read(entry(other) * neighbours + broken + entry(other) * neighbours)
+    assert entries.damaged == {neighbours}
+    assert len(entries) == 2 * neighbours + 1
+
+
 def test_nul_bytes_of_a_crash_are_left_out() -> None:
     entries = read(entry("one\n") + b"\x00" * 4096 + entry("two\n"))
     assert texts(entries) == ["one", "two"]
