@@ -128,7 +128,7 @@ class Outbox:
 
     def _close(self, filling: Filling, now: float) -> None:
         batch = Batch(tuple(filling.sections), node=self._node)
-        for service, lines in _lines(batch).items():
+        for service, lines in batch.lines.items():
             metrics.of(metrics.LINES_READ, service).inc(lines)
             metrics.of(metrics.LINES_IN_FLIGHT, service).inc(lines)
         parcel = Parcel(batch, filling.marks, filling.urgent, now, old=filling is self._old)
@@ -262,7 +262,7 @@ class Outbox:
         self.safe += parcel.batch.size
 
     def _landed(self, batch: Batch) -> None:
-        for service, lines in _lines(batch).items():
+        for service, lines in batch.lines.items():
             metrics.of(metrics.LINES_CONFIRMED, service).inc(lines)
             metrics.of(metrics.LINES_IN_FLIGHT, service).dec(lines)
 
@@ -285,14 +285,5 @@ class Outbox:
 
 def _count_published(batch: Batch) -> None:
     metrics.BATCH_BYTES.observe(batch.size)
-    for service, lines in _lines(batch).items():
+    for service, lines in batch.lines.items():
         metrics.of(metrics.LINES_PUBLISHED, service).inc(lines)
-
-
-def _lines(batch: Batch) -> dict[str, int]:
-    """The batch's lines by service: its sections may be many, and of a line each."""
-    lines: dict[str, int] = {}
-    for section in batch.sections:
-        service = section.origin.service
-        lines[service] = lines.get(service, 0) + section.count
-    return lines

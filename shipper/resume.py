@@ -90,8 +90,11 @@ class Runs:
         """The same entries, told what came before them; the position moves behind them."""
         entries.before, entries.runs = self.position, self._runs.copy()
         streams = entries.streams
-        for stream in (streams,) if isinstance(streams, bytes) else set(streams):
-            self._extend(entries, stream)
+        if isinstance(streams, bytes) and len(entries.stamps) == 1:
+            self._extend_by_one(entries.stamps[0], streams, bool(entries.parts))
+        else:
+            for stream in (streams,) if isinstance(streams, bytes) else set(streams):
+                self._extend(entries, stream)
         self.position = entries.end = self._after(entries) or self.position
         return entries
 
@@ -119,6 +122,11 @@ class Runs:
         stream, stamp = entries.stream(len(entries) - 1), entries.stamps[-1]
         high = max(max(entries.stamps), self.position.high if self.position else b"")
         return Position(stream, stamp, self._runs[stream][1], high, entries.place)
+
+    def _extend_by_one(self, stamp: bytes, stream: bytes, part: bool) -> None:
+        known, count = self._runs.get(stream, (b"", 0))
+        self._runs[stream] = stamp, count + 1 if known == stamp else 1
+        (self._open.add if part else self._open.discard)(stream)
 
     def _extend(self, entries: Entries, stream: bytes) -> None:
         stamp, nth = b"", 0

@@ -128,6 +128,15 @@ class Batch:
         object.__setattr__(self, "count", sum(section.count for section in self.sections))
         object.__setattr__(self, "size", sum(len(section.docs) for section in self.sections))
 
+    @cached_property
+    def lines(self) -> Mapping[str, int]:
+        """How many, by service: the sections may be many, and of a line each."""
+        lines: dict[str, int] = {}
+        for section in self.sections:
+            service = section.origin.service
+            lines[service] = lines.get(service, 0) + section.count
+        return lines
+
     def encode(self) -> bytes:
         """The batch as one zstd frame (the format of this module's docstring)."""
         header = {
@@ -136,7 +145,7 @@ class Batch:
             "count": self.count,
             "sections": [
                 {
-                    "origin": section.origin.fields,
+                    "origin": orjson.Fragment(section.origin.json),
                     "count": section.count,
                     "bytes": len(section.docs),
                     "first": section.first,
