@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from world import World, free_port, until
+from ports import free_port
+from world import World, until
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "dashboards/alerts/towline.yml"

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "exporters"))
 
+from ports import free_port
 from swarm_manager import IMAGE, Manager, until
 
 ROOT = Path(__file__).parents[2]
@@ -31,12 +31,6 @@ done; exit 3
 """
 COSTLY = ("--collector", "interrupts", "--collector", "processes", "--collector", "tcpstat")
 LIMITS = ("--limit-cpu", "0.2", "--limit-memory", "64m")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(url: str, body: Any = None, method: str = "") -> Any:
