@@ -89,6 +89,7 @@ def shipped(ground: Ground, source: str) -> Share:
         own, engine = Spent([ship.pid]), Spent(ground.engine_pids)
         time.sleep(ground.sizes.idle)
         share = Share(100 * own.cpu / own.wall, 100 * engine.cpu / engine.wall, ship.memory)
+        ship.end()  # before what it sends is no longer taken: that waits for a second without a message
     forget(ground, queue)
     return share
 
@@ -106,7 +107,7 @@ def followers(ground: Ground, names: Sequence[str]) -> Share:
     )
     process.start()
     assert process.pid
-    settle([process.pid], quiet=0.5)
+    settle([process.pid])
     before, engine = cpu(process.pid), Spent(ground.engine_pids)
     time.sleep(ground.sizes.idle)
     share = Share(100 * (cpu(process.pid) - before) / engine.wall, 100 * engine.cpu / engine.wall)
