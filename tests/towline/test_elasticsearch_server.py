@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import orjson
 import pytest
+from ports import free_port
 
 from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 from towline.errors import StoreUnavailable, UsageError
@@ -25,17 +26,11 @@ PASSWORD = "open-sesame-42"
 STAMP = "2026-01-01T00:00:00.{:09}Z"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Own:
     """An Elasticsearch that only these tests know."""
 
     def __init__(self) -> None:
-        self.port = next(port for port in iter(free_port, 0) if port < 65000)
+        self.port = free_port()
         self._environ = {**os.environ, "TOWLINE_ES_PORT": str(self.port), "TOWLINE_ES_PASSWORD": PASSWORD}
 
     def run(self, command: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -48,7 +43,7 @@ class Own:
     def kill(self) -> None:
         """Until it has let go of its port: a large process takes a while to go."""
         os.kill(int((self.instance / "pid").read_text()), signal.SIGKILL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.listens() and time.monotonic() < deadline:
             time.sleep(0.05)
 
@@ -112,7 +107,7 @@ def test_a_server_killed_in_the_middle_of_a_write_has_each_line_once(own: Own) -
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     thread.join(0.7)
     own.kill()
     thread.join(60)
@@ -161,7 +156,7 @@ class TlsServer(HTTPServer):
 
     def get_request(self) -> Any:
         connection, address = self.socket.accept()
-        connection.settimeout(10)
+        connection.settimeout(60)
         try:
             return self._context.wrap_socket(connection, server_side=True), address
         except OSError:
@@ -208,7 +203,7 @@ def tls(keys: Path) -> Iterator[Callable[..., str]]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         servers.append((server, thread))
-        return f"https://127.0.0.1:{server.server_port}/?timeout=10"
+        return f"https://127.0.0.1:{server.server_port}/?timeout=60"
 
     yield start
     for server, thread in servers:
