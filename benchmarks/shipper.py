@@ -17,7 +17,7 @@ CURL = "curl of the same log to a file"
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU, as microseconds per line where nothing else is said: of the reader itself, and of the engine meanwhile."""
+    """Microseconds of CPU per line: of the reader itself, and of the engine meanwhile."""
 
     own: float
     engine: float
@@ -81,22 +81,22 @@ def drained_by_curl(ground: Ground) -> Cost:
 
 def backlog(ground: Ground, source: str) -> Cost:
     """A start with a backlog in the log; what a start without lines takes is not counted."""
-    before = starting(ground, source)
+    idle = starting(ground, source)
     queue, lines = ground.unique("backlog"), ground.sizes.backlog
     assert ground.backlog
     engine = Spent(ground.engine_pids)
     with ground.ship(queue, ground.backlog, source=source) as ship, taken(ground, queue):
         ship.reach("towline_lines_confirmed_total", lines)
-        own, engine_share = ship.cpu - before.own, engine.cpu - before.engine
+        own, engine_share = ship.cpu - idle, engine.cpu
     forget(ground, queue)
     return Cost(1e6 * own / lines, 1e6 * engine_share / lines)
 
 
-def starting(ground: Ground, source: str) -> Cost:
+def starting(ground: Ground, source: str) -> float:
     """CPU seconds of a start with nothing to read."""
-    queue, engine = ground.unique("nothing"), Spent(ground.engine_pids)
+    queue = ground.unique("nothing")
     with ground.ship(queue, f"{ground.prefix}-nobody", source=source) as ship:
-        used = Cost(ship.cpu, engine.cpu)
+        used = ship.cpu
     forget(ground, queue)
     return used
 
