@@ -234,6 +234,23 @@ def test_lines_stamped_before_the_position_are_not_hidden(run: Run, source: Open
     assert reader.gaps == []
 
 
+def test_what_is_fetched_before_a_read_comes_once_and_in_its_place(run: Run, source: Open) -> None:
+    reader = source(ended(run("seq 20000; seq 20001 20010 >&2")))
+    turns = 0
+
+    def finished() -> bool:
+        nonlocal turns
+        turns += 1
+        for _ in range(turns % 3):
+            reader.source.fetch()
+        return reader.source.finished
+
+    reader.until(finished, limit=4000)
+    assert sorted(reader.texts, key=int) == [str(i) for i in range(1, 20_011)]
+    assert [text for stream, text, _ in reader.rows if stream == STDOUT] == [str(i) for i in range(1, 20_001)]
+    assert turns > 3
+
+
 def test_follows_stops_and_starts_again(run: Run, source: Open) -> None:
     container = run("echo up; exec sleep 1000")
     reader = source(container, running=True, fresh=True).have(1)
