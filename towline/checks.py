@@ -12,30 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from towline.errors import TowlineError
+from towline.finding import Finding, Mark
 from towline.http import probe, shown
 
 LEAST_DISK = 1 << 30
 OLDEST_SANE = 1_760_000_000
 """October 2025, in seconds: no machine that runs this program is older."""
-
-
-class Mark(Enum):
-    GOOD = "✓"
-    HINT = "!"
-    BAD = "✗"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`text` says what is so, `fix` what to do about it ("" where there is nothing to do)."""
-
-    mark: Mark
-    text: str
-    fix: str = ""
 
 
 @dataclass(frozen=True)

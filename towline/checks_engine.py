@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from towline.checks import Finding, Mark
 from towline.engine import too_old
 from towline.errors import EngineUnavailable
+from towline.finding import Finding, Mark
 
 READABLE = ("json-file", "local", "journald")
 """Drivers whose logs the engine gives back whole."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import pika
 from pika import exceptions
 
-from towline.checks import Finding, Mark
 from towline.config import PROMETHEUS, QUEUE, SETTINGS, STORE, masked, secret
 from towline.errors import QueueUnavailable, TowlineError, UsageError
+from towline.finding import Finding, Mark
 from towline.prometheus import Prometheus, parse
 from towline.prometheus_queries import interval
 from towline.query import Query

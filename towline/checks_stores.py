@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import pika
 from pika import exceptions
 
-from towline.checks import Finding, Mark
 from towline.config import QUEUE, secret
 from towline.errors import TowlineError, UsageError
+from towline.finding import Finding, Mark
 from towline.queues import amqp_url, leads_out
 from towline.store_names import MAIN
 

@@ -43,7 +43,7 @@ def check(data: Path | None, state: Path | None, **values: Any) -> None:
 
     ✓ is fine, ! could be better, ✗ must be mended. Exit code 1 if there is a ✗. Changes nothing.
     """
-    from towline.checks import Mark
+    from towline.finding import Mark
 
     data = data or config.default_data()
     bad = 0

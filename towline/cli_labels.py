@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from towline.checks import Finding, Mark
 from towline.errors import EngineUnavailable, TowlineError
+from towline.finding import Finding, Mark
 from towline.terminal import escape
 
 if TYPE_CHECKING:

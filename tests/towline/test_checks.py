@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from towline import checks, checks_engine, health
-from towline.checks import Finding, Mark
 from towline.cli import cli
+from towline.finding import Finding, Mark
 from towline.http import HttpServer, Site
 from towline.metrics import REGISTRY
 

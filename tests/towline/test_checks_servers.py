@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from towline import checks_servers
-from towline.checks import Finding, Mark
 from towline.cli import cli
+from towline.finding import Finding, Mark
 
 
 @pytest.fixture

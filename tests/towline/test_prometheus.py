@@ -19,11 +19,11 @@ from werkzeug.wrappers import Request
 
 from towline import prometheus
 from towline.api_metrics import PrometheusMetrics
-from towline.checks import Mark
 from towline.checks_servers import findings
 from towline.cli import cli
 from towline.config import PROMETHEUS, PROMETHEUS_BEARER, PROMETHEUS_CA, PROMETHEUS_PASSWORD
 from towline.errors import StoreUnavailable, UsageError
+from towline.finding import Mark
 from towline.prometheus import Prometheus, parse
 
 SECRET = "secret of test"

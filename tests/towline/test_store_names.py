@@ -14,9 +14,9 @@ from shipper.rules.routing import LABELS, data_stream
 from shipper.rules.table import read
 from towline import metrics
 from towline.batch import Batch, Origin, Section
-from towline.checks import Mark
 from towline.checks_stores import findings
 from towline.data_streams import DEFAULT, route_of
+from towline.finding import Mark
 from towline.queues.amqp_held import by_store, homeless, packed
 from towline.queues.memory import MemoryQueue
 from towline.store_names import in_order, named, several

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from forward_receiver import Receiver
 
 from towline import checks_servers
-from towline.checks import Finding, Mark
 from towline.cli import cli
 from towline.errors import UsageError
+from towline.finding import Finding, Mark
 from towline.queues import open_outlet, open_queue
 from towline.queues.amqp_url import parse
 from towline.queues.forward_wire import Connection
