@@ -144,7 +144,7 @@ class Up:
             closed = all(not open_lines(row) for row in rows.values())
             last[1] = last[1] + 1 if closed and rows == last[0] else 0
             last[0] = rows
-            return bool(last[1] >= 4)
+            return bool(last[1] >= 6)
 
         wait_until(settled, seconds, lambda: f"quiet; ledger {last[0]}; log:\n{self.tail()}", every=0.3)
 

@@ -88,8 +88,10 @@ def killed_under_load(shipping: Shipping, generators: Generators, kills: int) ->
         time.sleep(chance.uniform(0.1, 1.5))
         shipping.kill()
     shipping.start()
+    generators.start("late", 200, burst=20, pause=0.09)  # on a busy machine the others are done by now
     for container in generators.containers:
         finished(container, 120)
+    wait_until(lambda: f"{generators.prefix}-late" in shipping.ledger(), 60, "lines of the last container")
     shipping.quiet(120)
 
 

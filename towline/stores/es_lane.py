@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds within one `write` for what may go better on another try; then the caller hears why."""
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
-FRESH = 10.0
-"""Seconds for which the indices are taken as known while answers name the one that takes the writes."""
+FRESH = 1.0
+"""Seconds for which the indices are taken as known while answers name the one that takes the writes. A request that
+was under way for longer, while its lines were handed to another indexer and the stream rolled over, asks."""
 _FILTER = "errors,items.*._index,items.*.status,items.*.error,items.*.failure_store"
 
 
