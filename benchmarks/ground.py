@@ -31,11 +31,11 @@ class Sizes:
     rounds: int = 2
     speakers: int = 100
     quiet: int = 500
-    idle: float = 10
-    latency: float = 16
+    idle: float = 8
+    latency: float = 14
     embedded: int = 2_000_000
     growth: int = 200_000
-    backlogs: tuple[int, ...] = (1_000, 100_000, 2_000_000)
+    backlogs: tuple[int, ...] = (1_000, 100_000, 1_500_000)
     nodes: int = 100
     outage: int = 600
     saturation: float = 5
