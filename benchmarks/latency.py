@@ -45,7 +45,7 @@ def figures(ground: Ground) -> Iterator[Figure]:
             GROUP, f"towline up, {source}, {rate}: 99 of 100", percentile(late, 0.99), "s", target=at_most(1.0)
         )
     ours, theirs = (percentile(each, 0.99) for each in apart(ground, names, probe))
-    row = f"RabbitMQ and Elasticsearch, file, {rate}: 99 of 100"
+    row = "RabbitMQ and Elasticsearch, file: 99 of 100"
     yield Figure(GROUP, row, ours, "s", ALONE, theirs, at_most(REFRESH + 1))
     yield Figure(GROUP, f"{row}, beyond Elasticsearch's own", ours - theirs, "s", ALONE, theirs, at_most(1.0))
 
