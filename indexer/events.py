@@ -18,6 +18,7 @@ A body that is no JSON is kept as its text and has `log.flags: unparsed`; what i
 
 import hashlib
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +29,7 @@ from towline.batch import ORIGIN_MARK, Batch, Origin, Section
 from towline.data_streams import LONGEST, Route, sanitised
 from towline.errors import UsageError
 from towline.fields import FIELDS, nested, plain
-from towline.queues.amqp_events import Event
+from towline.queues.amqp_events import Event, EventQueue
 from towline.times import format_time, nanoseconds, parse_time
 
 PREFIX, OTHER = "events.", "other"
@@ -41,6 +42,12 @@ _PLAIN = re.compile(r'[^\x00-\x1f"\\\x7f]+')
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _LATEST = 9 * 10**18
 """Nanoseconds: the year 2255, after which no store takes a line."""
+
+
+def open_events(url: str, exchange: str, max_bytes: int) -> EventQueue:
+    """The queue of the events that applications publish to this exchange of the broker; raises UsageError for a URL
+    that is no broker's."""
+    return EventQueue(url, exchange, max_bytes, lambda event: batch_of(event, time.time_ns()))
 
 
 def batch_of(event: Event, now: int) -> Batch:

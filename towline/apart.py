@@ -2,26 +2,24 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from indexer.events import batch_of
+from indexer.events import open_events
 from indexer.index import Count, Indexer
 from indexer.ledger import count, count_events
 from shipper.ship import Shipper, ShipSettings
 from towline import __version__, health, memory
 from towline.backoff import Backoff
-from towline.batch import Batch
 from towline.config import QUEUE, STORE, masked
 from towline.errors import StoreUnavailable
 from towline.http import HttpServer, Site, Tails, known_hosts, probe
 from towline.metrics import QUEUE_BYTES, REGISTRY
 from towline.places import make_folder
 from towline.queues import Queue, open_outlet, open_queue
-from towline.queues.amqp_events import Event, EventQueue
+from towline.queues.amqp_events import EventQueue
 from towline.service import Actor, Group, signals
 from towline.store_names import MAIN
 from towline.stores import Retention, Store, open_store
@@ -92,16 +90,12 @@ def index(settings: IndexSettings) -> None:
         }
         actors: dict[str, Actor] = {"indexer": indexing}
         if settings.events:
-            events = EventQueue(settings.queue, settings.events, settings.memory // 4, _as_batch)
+            events = open_events(settings.queue, settings.events, settings.memory // 4)
             parts.callback(events.close)
             storing = Storing(events, indexing)
             actors["events"] = storing
             problems |= {"events": lambda: storing.problem, "events' queue": health.of_check(events.check)}
         _run(actors | {"http": _server(settings.listen, problems)})
-
-
-def _as_batch(event: Event) -> Batch:
-    return batch_of(event, time.time_ns())
 
 
 class Indexing:

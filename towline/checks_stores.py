@@ -7,9 +7,10 @@ import pika
 from pika import exceptions
 
 from towline.config import QUEUE, secret
-from towline.errors import TowlineError, UsageError
+from towline.errors import TowlineError
 from towline.finding import Finding, Mark
 from towline.queues import amqp_url, leads_out
+from towline.queues.amqp_blocking import connected
 from towline.store_names import MAIN
 
 SHOWN = 5
@@ -43,21 +44,11 @@ def _told(store: str, services: Sequence[str], out: bool, there: set[str] | None
 def _served(url: str, names: Mapping[str, Sequence[str]]) -> set[str]:
     """Those of the stores that the broker has a queue for; errors of the client go through."""
     broker = amqp_url.parse(url)
-    connection = _connected(broker)
+    connection = connected(broker)
     try:
         return {store for store in names if _is_there(connection, broker.queue_of(store))}
     finally:
         connection.close()
-
-
-def _connected(broker: amqp_url.Broker) -> pika.BlockingConnection:
-    problem: Exception = UsageError("no address")
-    for address in broker.addresses:
-        try:
-            return pika.BlockingConnection(broker.parameters(address))
-        except (exceptions.AMQPError, OSError) as error:
-            problem = error
-    raise problem
 
 
 def _is_there(connection: pika.BlockingConnection, queue: str) -> bool:

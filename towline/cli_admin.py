@@ -65,8 +65,7 @@ def _findings(data: Path, state: Path, values: dict[str, Any]) -> Iterator[Any]:
     engine = Engine(values["engine"], timeout=checks_engine.TIMEOUT)
     try:
         yield from checks_engine.findings(engine, values["source"], values["engine_root"])
-        yield from cli_labels.findings(engine, values["rules"], values["service_labels"])
-        named = cli_labels.stores(engine, values["rules"], values["service_labels"])
+        named = yield from cli_labels.findings(engine, values["rules"], values["service_labels"])
     finally:
         engine.close()
     yield from checks_servers.findings(values["queue"] or "", values["store"] or "", os.environ)

@@ -181,20 +181,22 @@ def _findings(store: Any, since: str, until: str, values: dict[str, Any]) -> Ite
 
 
 def _tell_elsewhere(container: Any, stores: Sequence[str]) -> None:
-    origin = container.origin
-    who = f"{escape(origin.service)} {escape(origin.container_name)}"
-    click.echo(f"  - {who}: kept in {', '.join(stores)}; audit it with --store and --store-name")
+    click.echo(f"  - {_who(container)}: kept in {', '.join(stores)}; audit it with --store and --store-name")
+
+
+def _who(container: Any) -> str:
+    return f"{escape(container.origin.service)} {escape(container.origin.container_name)}"
 
 
 def _tell(finding: Any) -> bool:
     """Print one container's line, and what is wrong below it; whether nothing is."""
-    origin = finding.container.origin
+    who = _who(finding.container)
     if finding.only_listened:
-        click.echo(f"  - {escape(origin.service)} {escape(origin.container_name)}: {finding.listened} lines by a "
+        click.echo(f"  - {who}: {finding.listened} lines by a "
                    "listener in the store; they are in no log, and are not compared")  # fmt: skip
         return True
     click.echo(
-        f"  {'✓' if finding.clean else '✗'} {escape(origin.service)} {escape(origin.container_name)}: {finding.logged}"
+        f"  {'✓' if finding.clean else '✗'} {who}: {finding.logged}"
         f" in the log, {finding.stored} in the store, {finding.lost} missing, {finding.double} double"
         + (f", {finding.ahead} not read yet" if finding.ahead else "")
         + (f", {finding.listened} more by a listener, not compared" if finding.listened else "")

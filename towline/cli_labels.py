@@ -1,6 +1,6 @@
 """`towline labels`, and what `towline check` says about the labels of containers and services."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,23 +74,28 @@ def rules_of(rules: Path | None, services: Told) -> "Rules":
     return Rules(Defaults(rules) if rules else None, services)
 
 
-def findings(engine: "Engine", rules: Path | None, urls: tuple[str, ...]) -> Iterator[Finding]:
-    """One finding for each label that can't be understood, or one that all can."""
+def findings(
+    engine: "Engine", rules: Path | None, urls: tuple[str, ...]
+) -> Generator[Finding, None, dict[str, list[str]]]:
+    """One finding for each label that can't be understood, or one that all can. Returns the stores that labels name,
+    each with the services that name it; nothing where that can't be known."""
+    known = True
     try:
         rules_of(rules, Told({}))
     except TowlineError as error:
         yield _bad(str(error))
-        rules = None
+        rules, known = None, False
     try:
         rows = engine.containers()
         services, problems = told(engine, urls)
     except EngineUnavailable:
-        return  # said already
+        return {}  # said already
     except TowlineError as error:
         yield _bad(str(error))
-        return
+        return {}
     yield from (_bad(str(problem)) for problem in problems if not isinstance(problem, EngineUnavailable))
-    wrong = _wrong(_containers(rows, rules_of(rules, services)), _services(services))
+    readings = [*_readings(rows, rules_of(rules, services))]
+    wrong = _wrong(((service, reading.problems) for service, reading in readings), _services(services))
     for problem, names in sorted(wrong.items()):
         some = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         what, _, fix = problem.rpartition("; ")
@@ -98,18 +103,13 @@ def findings(engine: "Engine", rules: Path | None, urls: tuple[str, ...]) -> Ite
         yield Finding(mark, f"{what or problem} ({some})", fix if what else "")
     if not wrong:
         yield Finding(Mark.GOOD, "all labels of containers and services are understood")
+    return _stores(readings) if known else {}
 
 
-def stores(engine: "Engine", rules: Path | None, urls: tuple[str, ...]) -> dict[str, list[str]]:
-    """The stores that labels name, each with the services that name it; nothing where that can't be known."""
+def _stores(readings: Iterable[tuple[str, "Reading"]]) -> dict[str, list[str]]:
     from shipper.rules.routing import STORE_LABEL
 
     asked: dict[str, list[str]] = {}
-    try:
-        every = rules_of(rules, told(engine, urls)[0])
-        readings = [*_readings(engine.containers(), every)]
-    except TowlineError:
-        return {}  # said already
     for service, reading in readings:
         for store in reading.values.get(STORE_LABEL.name, ()):
             if service not in asked.setdefault(store, []):
@@ -127,11 +127,6 @@ def _readings(rows: Iterable[Mapping[str, Any]], rules: "Rules") -> Iterator[tup
         found = labels_in(attributes)
         service = service_of(attributes["name"], found)
         yield service, rules.values(service, found)
-
-
-def _containers(rows: Iterable[Mapping[str, Any]], rules: "Rules") -> Iterator[tuple[str, list[str]]]:
-    """Each container's service, and what is wrong with what is said about it."""
-    return ((service, reading.problems) for service, reading in _readings(rows, rules))
 
 
 def _services(told: Told) -> Iterator[tuple[str, list[str]]]:

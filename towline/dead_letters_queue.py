@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import pika
 from pika import BasicProperties, exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from towline.batch import Batch, decode
 from towline.dead_letters import Filters, Letter, Outcome, identifier
 from towline.errors import BatchError, QueueUnavailable, TowlineError
+from towline.queues.amqp_blocking import connected
 from towline.queues.amqp_errors import explain
 from towline.queues.amqp_events import CAME_BY, CAME_WITH
 from towline.queues.amqp_headers import encodable, tolerate
@@ -44,7 +44,7 @@ class DeadQueue:
     def __init__(self, url: str) -> None:
         tolerate()
         self._broker = parse(url)
-        self._connection = _connected(self._broker)
+        self._connection = connected(self._broker)
         self._channel: BlockingChannel = self._connection.channel()
         self._channel.confirm_delivery()
 
@@ -135,16 +135,6 @@ class DeadQueue:
         again.headers = encodable({**came, **(again.headers or {})})
         again.correlation_id = found.correlation_id
         self._channel.basic_publish("", letter.content["found_in"], body, again, mandatory=True)
-
-
-def _connected(broker: Broker) -> pika.BlockingConnection:
-    problem = ""
-    for address in broker.addresses:
-        try:
-            return pika.BlockingConnection(broker.parameters(address))
-        except (exceptions.AMQPError, OSError) as error:
-            problem = f"queue {broker.at(address)}: {explain(error, broker)}"
-    raise QueueUnavailable(problem)
 
 
 @contextmanager

@@ -1,14 +1,12 @@
 """Everything in one process: shipper, memory queue, indexer, SQLite store, HTTP. The same parts that run apart."""
 
 import logging
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporters.history import History
 from exporters.serve import Exporter, ExportSettings
-from indexer.events import batch_of
 from indexer.index import Indexer
 from indexer.ledger import count_events
 from shipper.ship import Shipper, ShipSettings
@@ -84,11 +82,9 @@ def _events(settings: UpSettings) -> "EventQueue | None":
     """Where domain events come from; raises UsageError for a URL that is no broker's."""
     if not settings.events:
         return None
-    from towline.queues.amqp_events import EventQueue
+    from indexer.events import open_events
 
-    return EventQueue(
-        settings.broker, settings.events, settings.memory // 4, lambda event: batch_of(event, time.time_ns())
-    )
+    return open_events(settings.broker, settings.events, settings.memory // 4)
 
 
 def _actors(

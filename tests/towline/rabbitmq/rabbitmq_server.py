@@ -13,6 +13,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from towline.batch import Batch, Origin, Section
+from towline.errors import QueueUnavailable
 from towline.queues import Delivery, Queue
 
 SCRIPT = Path(__file__).parents[3] / "scripts/rabbitmq.sh"
@@ -25,6 +26,15 @@ def until(condition: Callable[[], Any], what: str = "it does not come true") -> 
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
+
+
+def trouble(queue: Queue) -> str:
+    """What a queue says is wrong, "" where nothing is just then."""
+    try:
+        queue.check()
+    except QueueUnavailable as error:
+        return str(error)
+    return ""
 
 
 class Server:

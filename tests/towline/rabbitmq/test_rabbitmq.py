@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rabbitmq_server import Load, Server, make, number_of, until
+from rabbitmq_server import Load, Server, make, number_of, trouble, until
 
-from towline.errors import QueueUnavailable
 from towline.queues import Delivery, Queue, amqp_publisher
 
 Open = Callable[..., Queue]
@@ -21,14 +20,6 @@ def all_arrived(load: Load) -> None:
     load.drain()
     until(lambda: set(load.stored) == set(range(load.offered)), "something is missing")
     assert sorted(load.confirmed) == list(range(load.offered)), "confirmed more than once"
-
-
-def problem(queue: Queue) -> str:
-    try:
-        queue.check()
-    except QueueUnavailable as error:
-        return str(error)
-    return ""
 
 
 def test_connections_closed_from_the_management_side(server: Server, loaded: Load) -> None:
@@ -42,13 +33,13 @@ def test_the_broker_is_killed_and_comes_back(server: Server, loaded: Load, opene
     watched = opened()
     watched.check()
     server.kill()
-    until(lambda: problem(watched), "nobody is told that the broker is gone")
+    until(lambda: trouble(watched), "nobody is told that the broker is gone")
     assert not watched.offer(make(0), lambda: None), "the caller should keep it, its disk is safer"
-    assert server.url.partition("@")[2].rstrip("/") in problem(watched)
-    assert "guest:guest" not in problem(watched)
+    assert server.url.partition("@")[2].rstrip("/") in trouble(watched)
+    assert "guest:guest" not in trouble(watched)
     server.start()
     loaded.flows()
-    until(lambda: not problem(watched))
+    until(lambda: not trouble(watched))
     all_arrived(loaded)
 
 
@@ -57,7 +48,7 @@ def test_the_broker_freezes_for_longer_than_the_heartbeat(server: Server, loaded
     watched.check()
     server.signal(signal.SIGSTOP)
     try:
-        until(lambda: problem(watched))
+        until(lambda: trouble(watched))
     finally:
         server.signal(signal.SIGCONT)
     loaded.flows()
@@ -98,7 +89,7 @@ def test_an_alarm_stops_publishing_and_not_acknowledging(
         while queue.offer(make(offered), lambda number=offered: confirmed.append(number)):  # type: ignore[misc]
             offered += 1
             threading.Event().wait(0.01)
-        assert f"takes nothing for now: low on {of}" in problem(queue)
+        assert f"takes nothing for now: low on {of}" in trouble(queue)
         left = set(range(50))
         while left:
             for delivery in queue.take(10, 1):
@@ -106,7 +97,7 @@ def test_an_alarm_stops_publishing_and_not_acknowledging(
                 delivery.done()
     finally:
         server.ctl(*off)
-    until(lambda: len(confirmed) == offered and not problem(queue))
+    until(lambda: len(confirmed) == offered and not trouble(queue))
     assert sorted(confirmed) == list(range(offered))
 
 
@@ -118,7 +109,7 @@ def test_a_full_queue_refuses_and_takes_again(opened: Open) -> None:
     def offer() -> bool:
         return queue.offer(make(offered, size=2000), lambda number=offered: confirmed.append(number))  # type: ignore[misc]
 
-    while "is full" not in problem(queue):
+    while "is full" not in trouble(queue):
         if offer():
             offered += 1
     assert not offer()
@@ -128,7 +119,7 @@ def test_a_full_queue_refuses_and_takes_again(opened: Open) -> None:
         for delivery in queue.take(10, 1):
             found.add(number_of(delivery))
             delivery.done()
-    until(lambda: len(confirmed) == offered and problem(queue) == "")
+    until(lambda: len(confirmed) == offered and trouble(queue) == "")
     assert sorted(confirmed) == list(range(offered))
 
 
@@ -163,11 +154,11 @@ def test_a_queue_that_confirms_nothing(
     server.ctl("eval", f"sys:suspend('%2F_{name}.logs').")
     try:
         queue.offer(make(2), lambda: confirmed.append(2))
-        until(lambda: "has confirmed nothing for" in problem(queue))
+        until(lambda: "has confirmed nothing for" in trouble(queue))
         assert confirmed == [1]
     finally:
         server.ctl("eval", f"sys:resume('%2F_{name}.logs').")
-    until(lambda: {1, 2} <= set(confirmed) and not problem(queue))
+    until(lambda: {1, 2} <= set(confirmed) and not trouble(queue))
     assert len(confirmed) == len(set(confirmed))
 
 

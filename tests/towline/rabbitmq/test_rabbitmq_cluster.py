@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from rabbitmq_server import Load, Server, make, until
+from rabbitmq_server import Load, Server, make, trouble, until
 
-from towline.errors import QueueUnavailable
 from towline.queues import Queue, amqp_publisher
 
 Open = Callable[..., Queue]
@@ -130,7 +129,7 @@ def test_without_a_majority_nothing_is_confirmed_and_that_is_told(
         monkeypatch.setattr(amqp_publisher, setting, seconds)
     with ThreadPoolExecutor() as pool:
         list(pool.map(Server.kill, cluster.nodes[:2]))
-    until(lambda: problem(load.publishing), "not told")
+    until(lambda: trouble(load.publishing), "not told")
     before = len(load.confirmed)
     assert not load.publishing.offer(make(0), lambda: None), "the caller's disk is safer"
     assert len(load.confirmed) == before
@@ -139,11 +138,3 @@ def test_without_a_majority_nothing_is_confirmed_and_that_is_told(
     until(lambda: cluster.whole(name))
     load.flows()
     all_arrived(load)
-
-
-def problem(queue: Queue) -> str:
-    try:
-        queue.check()
-    except QueueUnavailable as error:
-        return str(error)
-    return ""

@@ -8,10 +8,9 @@ from pathlib import Path
 import docker
 import orjson
 import pytest
-from rabbitmq_server import SOON, Server, make, number_of, until
+from rabbitmq_server import SOON, Server, make, number_of, trouble, until
 
 from shipper.ship import Shipper, ShipSettings
-from towline.errors import QueueUnavailable
 from towline.queues import Delivery, Queue, amqp_hearing, amqp_publisher
 from towline.queues.amqp_link import Link
 
@@ -197,20 +196,12 @@ def test_an_account_that_may_not_declare_is_told_when_the_queue_comes_back_empty
     delete(server, name)
     confirmed: list[int] = []
     until(lambda: queue.offer(make(2), lambda: confirmed.append(2)))
-    until(lambda: "may not declare it" in problem(queue))
+    until(lambda: "may not declare it" in trouble(queue))
     delete(server, name, make_again=True)
     until(lambda: confirmed)
     assert queue.lost == 1
     publish(queue, 3)
     assert queue.lost == 1
-
-
-def problem(queue: Queue) -> str:
-    try:
-        queue.check()
-    except QueueUnavailable as error:
-        return str(error)
-    return ""
 
 
 LINES = 400

@@ -10,7 +10,7 @@ import pika
 import pytest
 import zstandard
 from ports import free_port
-from rabbitmq_server import Server, make, number_of, until
+from rabbitmq_server import Server, make, number_of, trouble, until
 
 from towline.errors import QueueUnavailable
 from towline.queues import Queue
@@ -25,15 +25,6 @@ def problem(queue: Queue) -> str:
     assert "\n" not in text
     assert len(text) < 300
     return text
-
-
-def trouble(queue: Queue) -> str:
-    """As `problem`, "" where there is none just then."""
-    try:
-        queue.check()
-    except QueueUnavailable as error:
-        return str(error)
-    return ""
 
 
 def passes(queue: Queue, number: int) -> None:
