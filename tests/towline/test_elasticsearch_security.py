@@ -240,10 +240,7 @@ def test_a_label_that_asks_for_more_than_the_role_may_holds_up_nothing(
     prepared(url, secured.certified("setup"))
     store = ElasticsearchStore(url, environ=secured.certified("index"), patience=1)
     for number, route in enumerate((Route("nginx"), Route("docker", "prod"))):
-        (section,) = batch(3).sections
-        fields = {**section.origin.fields, "data_stream": route.fields}
-        docs = section.docs.replace(b'-x"', b'-%d"' % number)
-        (verdict,) = store.write([Batch([Section(Origin(fields), docs, 3, section.first, section.last)])])
+        (verdict,) = store.write([routed(route, number)])
         assert sum(verdict.stored) == 3
     store.close()
     assert len(said) == 2
@@ -251,6 +248,14 @@ def test_a_label_that_asks_for_more_than_the_role_may_holds_up_nothing(
     assert said[1].startswith("data stream logs-docker-prod can't be made: this account may not")
     assert secured.ask("/logs-docker-routed/_count")["count"] == 6
     assert len(found_by(url, secured.certified("read"))) == 6
+
+
+def routed(route: Route, number: int) -> Batch:
+    """Three lines that labels send to this stream; `number` tells them from those of other streams."""
+    (section,) = batch(3).sections
+    fields = {**section.origin.fields, "data_stream": route.fields}
+    docs = section.docs.replace(b'-x"', b'-%d"' % number)
+    return Batch([Section(Origin(fields), docs, 3, section.first, section.last)])
 
 
 def found_by(url: str, environ: dict[str, str]) -> list[dict[str, Any]]:
@@ -271,11 +276,8 @@ def test_the_deployed_roles_are_enough_for_streams_of_labels_and_events(
     store = ElasticsearchStore(url, environ=secured.certified("deployed-index"), patience=1)
     routes = (Route("docker"), Route("nginx.7d", retention="7d"), Route("docker", "prod2"), Route("events.order.made"))
     for number, route in enumerate(routes):
-        (section,) = batch(3).sections
-        fields = {**section.origin.fields, "data_stream": route.fields}
-        docs = section.docs.replace(b'-x"', b'-%d"' % number)
         for stored, duplicate in ((3, 0), (0, 3)):
-            (verdict,) = store.write([Batch([Section(Origin(fields), docs, 3, section.first, section.last)])])
+            (verdict,) = store.write([routed(route, number)])
             assert (sum(verdict.stored), sum(verdict.duplicate)) == (stored, duplicate)
         assert secured.ask(f"/{route.stream('deployed')}/_count")["count"] == 3
     store.maintain()
